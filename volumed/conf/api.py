@@ -1,0 +1,24 @@
+"""The API tier."""
+
+from oslo_config import cfg
+
+GROUP = "api"
+
+OPTIONS = [
+    cfg.StrOpt("auth_strategy", default="noauth", choices=["noauth"], help="How callers are identified."),
+    cfg.IntOpt("workers", default=8, min=1, help="Threads that answer requests; more than a few only fight."),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="Rows that one page of a list has at most."),
+    cfg.IntOpt("max_request_body_size", default=114688, min=1024, help="Bytes of a request's body at most."),
+    cfg.IntOpt("max_volume_size", default=65536, min=1, help="GiB of a volume at most."),
+    cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="Type of a volume that names none."),
+    cfg.FloatOpt(
+        "attach_timeout",
+        default=30,
+        min=0.1,
+        help="Seconds that an attachment's request waits for the end of its operation; then 503 with its id.",
+    ),
+    cfg.StrOpt("policy_file", default="policy.yaml", help="File with rules that replace the default policies."),
+    cfg.StrOpt(
+        "public_endpoint", default=None, help="URL under which clients see the API, for links; default as they ask."
+    ),
+]

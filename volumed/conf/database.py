@@ -1,0 +1,16 @@
+"""The database."""
+
+from oslo_config import cfg
+
+GROUP = "database"
+
+OPTIONS = [
+    cfg.StrOpt(
+        "connection",
+        default="sqlite:////var/lib/volumed/volumed.db",
+        secret=True,
+        help="SQLAlchemy URL of the database.",
+    ),
+    cfg.IntOpt("max_pool_size", default=10, min=1, help="Connections that one process keeps at most."),
+    cfg.IntOpt("max_retries", default=8, min=0, help="How often a transaction is tried again after a deadlock."),
+]

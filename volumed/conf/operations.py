@@ -1,0 +1,42 @@
+"""How accepted requests are carried out."""
+
+from oslo_config import cfg
+
+GROUP = "operations"
+
+OPTIONS = [
+    cfg.IntOpt("short_workers", default=4, min=1, help="Threads of a backend for short work (create, attach, delete)."),
+    cfg.IntOpt("long_workers", default=2, min=1, help="Threads of a backend for long work (copies), apart from short."),
+    cfg.FloatOpt(
+        "sweep_interval",
+        default=5,
+        min=0.05,
+        help="Seconds, with jitter, between two looks of a service at its own queue for what no message woke.",
+    ),
+    cfg.FloatOpt(
+        "sweep_age",
+        default=2,
+        min=0,
+        help="Seconds that a queued operation may be old before the sweep takes it for forgotten.",
+    ),
+    cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Backends on which a create is tried before it fails."),
+    cfg.FloatOpt(
+        "placement_timeout",
+        default=60,
+        min=0,
+        help="Seconds that a create waits for backends that have not reported yet before it is refused.",
+    ),
+    cfg.IntOpt(
+        "forward_retries",
+        default=3,
+        min=0,
+        help="How often work past its point of no return is tried again before its volume is set to an error status.",
+    ),
+    cfg.FloatOpt(
+        "retry_pause", default=1, min=0, help="Seconds before the first retry; doubled with each further one."
+    ),
+    cfg.IntOpt("operation_retention", default=259200, min=0, help="Seconds that an ended operation is kept."),
+    cfg.IntOpt(
+        "idempotency_retention", default=86400, min=0, help="Seconds that the answer to an Idempotency-Key is kept."
+    ),
+]

@@ -1,0 +1,28 @@
+"""Elects one process for a task that one at a time may do."""
+
+from sqlalchemy import Connection, insert, or_, update
+from sqlalchemy.exc import IntegrityError
+
+from volumed.db.clock import SECOND, now
+from volumed.db.engine import Database
+from volumed.db.tables import leaders
+
+
+def lead(database: Database, task: str, holder: str, seconds: float) -> bool:
+    """True when ``holder`` may do ``task`` for the next ``seconds``; a holder that dies is followed after that."""
+    try:
+        return database.write(_lead, task, holder, seconds)
+    except IntegrityError:  # another process made the row first
+        return False
+
+
+def _lead(tx: Connection, task: str, holder: str, seconds: float) -> bool:
+    until = now() + int(seconds * SECOND)
+    mine_or_free = or_(leaders.c.holder == holder, leaders.c.until < now())
+    taken = update(leaders).where(leaders.c.task == task)
+    if tx.execute(taken.where(mine_or_free).values(holder=holder, until=until)).rowcount:
+        return True
+    if tx.execute(taken.values(task=task)).rowcount:
+        return False
+    tx.execute(insert(leaders).values(task=task, holder=holder, until=until))
+    return True

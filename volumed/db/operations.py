@@ -1,0 +1,289 @@
+"""Queries of the operation record.
+
+Every write of a worker goes through ``_held``: it changes the row only while the worker's epoch is the row's own, else
+``LostHold`` rolls the whole transaction back. Callers change quota and resources first and the operation after them
+(one order for all: quota, resources by id, operation, pool), so the check stands at the end of the transaction, not at
+its beginning: what a lost worker wrote before it is rolled back with it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, case, delete, insert, or_, select, update
+
+from volumed.db.clock import SECOND, now
+from volumed.db.tables import operations
+from volumed.model.errors import BusyResource, LostHold, NotFound
+from volumed.model.records import Json, Operation
+from volumed.model.states import OperationState
+
+#: The queue of operations that wait for a placement.
+SCHEDULER_QUEUE = "scheduler"
+
+_O = OperationState
+_TAKEN = (_O.RUNNING, _O.UNDOING)
+
+
+@dataclass(frozen=True, slots=True)
+class NewOperation:
+    """An operation as a request makes it. ``queue`` is ``scheduler`` or ``host@backend``; ``lane`` short or long."""
+
+    id: str
+    kind: str
+    resource_type: str
+    resource_id: str
+    volume_id: str
+    project_id: str
+    user_id: str
+    request_id: str
+    queue: str
+    lane: str = "short"
+    source_id: str | None = None
+    args: Json = field(default_factory=dict)
+
+
+def add(tx: Connection, new: NewOperation) -> None:
+    """Insert ``new`` as ``queued``. A live operation on the same resource: ``IntegrityError`` on ``live_key``."""
+    tx.execute(
+        insert(operations).values(
+            id=new.id,
+            kind=new.kind,
+            resource_type=new.resource_type,
+            resource_id=new.resource_id,
+            volume_id=new.volume_id,
+            source_id=new.source_id,
+            project_id=new.project_id,
+            user_id=new.user_id,
+            request_id=new.request_id,
+            queue=new.queue,
+            state=_O.QUEUED,
+            lane=new.lane,
+            live_key=new.resource_id,
+            epoch=0,
+            attempt=0,
+            claims=0,
+            cancel_requested=False,
+            args=new.args,
+            tried=[],
+            timeline=[],
+            not_before=0,
+            created_at=now(),
+            updated_at=now(),
+        )
+    )
+
+
+def get(tx: Connection, operation_id: str) -> Operation:
+    """The operation. Raises ``NotFound``."""
+    row = tx.execute(_BY_ID, {"wanted": operation_id}).first()
+    if row is None:
+        raise NotFound(resource_type="operation", resource_id=operation_id)
+    return Operation(*row)
+
+
+def live_on(tx: Connection, resource_id: str) -> Operation | None:
+    """The live operation on the resource, if any."""
+    row = tx.execute(select(operations).where(operations.c.live_key == resource_id)).first()
+    return None if row is None else Operation(*row)
+
+
+def holders_of(tx: Connection, resource_id: str, limit: int = 1) -> Sequence[Operation]:
+    """Live operations that read the resource as their source: it must not change meanwhile."""
+    wanted = select(operations).where(operations.c.source_id == resource_id, operations.c.live_key.is_not(None))
+    return [Operation(*row) for row in tx.execute(wanted.limit(limit))]
+
+
+def refuse_if_held(tx: Connection, resource_type: str, resource_id: str) -> None:
+    """Raise ``BusyResource`` when a live operation is on the resource or reads it. Take its row first."""
+    holder = live_on(tx, resource_id) or next(iter(holders_of(tx, resource_id)), None)
+    if holder is not None:
+        raise BusyResource(
+            resource_type=resource_type, resource_id=resource_id, operation_id=holder.id, kind=holder.kind
+        )
+
+
+def claim(tx: Connection, operation_id: str, queue: str, worker: str, token: str) -> Operation | None:
+    """Take the operation for ``worker`` when it is due on ``queue``; None when there is nothing to take.
+
+    Due are queued ones, waiting ones whose pause is over, and those that another incarnation left behind: there is one
+    process for a queue of a backend, so a worker that is not this one is gone.
+    """
+    values = {
+        "state": case((operations.c.state == _O.UNDOING, _O.UNDOING.value), else_=_O.RUNNING.value),
+        "worker": worker,
+        "claim_token": token,
+        "epoch": operations.c.epoch + 1,
+        "claims": operations.c.claims + 1,
+        "wait_reason": None,
+        "updated_at": now(),
+    }
+    taken = tx.execute(
+        update(operations)
+        .where(operations.c.id == operation_id, operations.c.queue == queue, _due(worker, age=0))
+        .values(values)
+    )
+    return get(tx, operation_id) if taken.rowcount else None
+
+
+def due(tx: Connection, queue: str, worker: str, age: float, limit: int = 500) -> Sequence[tuple[str, str]]:
+    """``(id, lane)`` of what ``worker`` should take from ``queue``: queued for ``age`` seconds, paused, or orphaned."""
+    wanted = (
+        select(operations.c.id, operations.c.lane)
+        .where(operations.c.queue == queue, _due(worker, age))
+        .order_by(operations.c.updated_at)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in tx.execute(wanted)]
+
+
+def _due(worker: str, age: float) -> Any:
+    columns = operations.c
+    queued = columns.state == _O.QUEUED
+    if age:
+        queued = and_(queued, columns.updated_at <= now() - int(age * SECOND))
+    return or_(
+        queued,
+        and_(columns.state == _O.WAITING, columns.not_before <= now()),
+        and_(columns.state.in_(_TAKEN), columns.worker != worker),
+    )
+
+
+def place(tx: Connection, operation_id: str, attempt: int, queue: str, placement: Json) -> bool:
+    """Hand the operation from the scheduler to ``queue``; False when another scheduler was first."""
+    placed = tx.execute(
+        _waiting_for_placement(operation_id, attempt).values(
+            queue=queue, state=_O.QUEUED, placement=placement, wait_reason=None, updated_at=now()
+        )
+    )
+    return bool(placed.rowcount)
+
+
+def postpone(
+    tx: Connection, operation_id: str, attempt: int, reason: str, pause: float, placement: Json | None
+) -> bool:
+    """Let the operation wait ``pause`` seconds for the scheduler's next look; ``reason`` is shown meanwhile."""
+    postponed = tx.execute(
+        _waiting_for_placement(operation_id, attempt).values(
+            state=_O.WAITING,
+            wait_reason=reason,
+            not_before=now() + int(pause * SECOND),
+            placement=placement,
+            updated_at=now(),
+        )
+    )
+    return bool(postponed.rowcount)
+
+
+def refuse(tx: Connection, operation_id: str, attempt: int, error: Json, placement: Json | None) -> bool:
+    """End the operation ``failed`` by the scheduler; False when it is no longer the scheduler's."""
+    refused = tx.execute(
+        _waiting_for_placement(operation_id, attempt).values(
+            state=_O.FAILED, error=error, placement=placement, wait_reason=None, live_key=None, **_ending()
+        )
+    )
+    return bool(refused.rowcount)
+
+
+def _waiting_for_placement(operation_id: str, attempt: int) -> Any:
+    return update(operations).where(
+        operations.c.id == operation_id,
+        operations.c.queue == SCHEDULER_QUEUE,
+        operations.c.attempt == attempt,
+        operations.c.state.in_((_O.QUEUED, _O.WAITING)),
+    )
+
+
+def hold(tx: Connection, operation: Operation) -> None:
+    """Make sure that the operation is still its worker's. Raises ``LostHold``."""
+    _held(tx, operation)
+
+
+def note(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
+    """Write the timeline of a long operation while it runs."""
+    _held(tx, operation, timeline=list(timeline))
+
+
+def begin_undo(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
+    """From here on the operation is taken back, also after a crash."""
+    _held(tx, operation, state=_O.UNDOING, error=error, timeline=list(timeline))
+
+
+def requeue(
+    tx: Connection, operation: Operation, queue: str, tried: Sequence[Json], error: Json, timeline: Sequence[Json]
+) -> None:
+    """Give the undone operation back for another placement."""
+    _held(
+        tx,
+        operation,
+        state=_O.QUEUED,
+        queue=queue,
+        attempt=operation.attempt + 1,
+        tried=list(tried),
+        error=error,
+        worker=None,
+        timeline=list(timeline),
+    )
+
+
+def wait(tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json]) -> None:
+    """Let the operation rest for ``pause`` seconds without a thread."""
+    _held(
+        tx,
+        operation,
+        state=_O.WAITING,
+        wait_reason=reason,
+        not_before=now() + int(pause * SECOND),
+        timeline=list(timeline),
+    )
+
+
+def succeed(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
+    """End the operation as asked."""
+    _held(tx, operation, state=_O.SUCCEEDED, error=None, live_key=None, timeline=list(timeline), **_ending())
+
+
+def fail(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
+    """End the operation with its reason."""
+    _held(tx, operation, state=_O.FAILED, error=error, live_key=None, timeline=list(timeline), **_ending())
+
+
+def _ending() -> dict[str, Any]:
+    return {"ended_at": now(), "updated_at": now()}
+
+
+def _held(tx: Connection, operation: Operation, **values: Any) -> None:
+    changed = tx.execute(
+        update(operations)
+        .where(
+            operations.c.id == operation.id,
+            operations.c.epoch == operation.epoch,
+            operations.c.state.in_(_TAKEN),
+        )
+        .values({"updated_at": now()} | values)
+    )
+    if not changed.rowcount:
+        raise LostHold(operation_id=operation.id, epoch=operation.epoch)
+
+
+def states_of(tx: Connection, operation_ids: Iterable[str]) -> dict[str, tuple[str, Json | None]]:
+    """State and error of each of the operations, for those who wait for their end."""
+    wanted = select(operations.c.id, operations.c.state, operations.c.error)
+    rows = tx.execute(wanted.where(operations.c.id.in_(list(operation_ids))))
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def prune(tx: Connection, retention: float, limit: int = 200) -> int:
+    """Delete up to ``limit`` operations that ended more than ``retention`` seconds ago; how many were deleted."""
+    old = [
+        row[0]
+        for row in tx.execute(
+            select(operations.c.id).where(operations.c.ended_at < now() - int(retention * SECOND)).limit(limit)
+        )
+    ]
+    if old:
+        tx.execute(delete(operations).where(operations.c.id.in_(old)))
+    return len(old)
+
+
+_BY_ID = select(operations).where(operations.c.id == bindparam("wanted"))

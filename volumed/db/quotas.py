@@ -1,0 +1,95 @@
+"""Quota by construction: use and limit stand in one row, and check and change are ONE statement.
+
+There is no reservation to commit or roll back: the transaction that makes or removes a resource is that.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from volumed.db.clock import now
+from volumed.db.engine import Database
+from volumed.db.tables import quota_defaults, quotas
+from volumed.model.errors import QuotaExceeded
+
+#: A limit that is none.
+UNLIMITED = -1
+
+
+class MissingRows(Exception):
+    """The project has no rows yet for these resources; make them and run the transaction again."""
+
+    def __init__(self, project_id: str, resources: frozenset[str]) -> None:
+        self.project_id = project_id
+        self.resources = resources
+        super().__init__(project_id)
+
+
+def change(tx: Connection, project_id: str, deltas: Mapping[str, int], defaults: Mapping[str, int]) -> None:
+    """Change the use of each resource by its delta, all or none; what grows must stay within its limit.
+
+    ``defaults`` are the configuration's limits by resource; ``quota_defaults`` rows and the project's own win over
+    them. Raises ``QuotaExceeded`` with the numbers, ``MissingRows`` before a project's first use.
+    """
+    names = sorted(deltas)
+    delta: ColumnElement[int] = case(*((quotas.c.resource == name, literal(deltas[name])) for name in names), else_=0)
+    limit = _limit(names, defaults)
+    changed = (
+        update(quotas)
+        .where(quotas.c.project_id == project_id, quotas.c.resource.in_(names))
+        .where(or_(delta <= 0, limit < 0, quotas.c.in_use + delta <= limit))
+        .values(in_use=quotas.c.in_use + delta, updated_at=now())
+    )
+    if tx.execute(changed).rowcount != len(names):
+        _explain(tx, project_id, deltas, defaults)
+
+
+def _limit(names: list[str], defaults: Mapping[str, int]) -> ColumnElement[int]:
+    configured = case(
+        *((quotas.c.resource == name, literal(defaults.get(name, UNLIMITED))) for name in names), else_=UNLIMITED
+    )
+    stored = (
+        select(quota_defaults.c.hard_limit)
+        .where(quota_defaults.c.resource == quotas.c.resource)
+        .correlate(quotas)
+        .scalar_subquery()
+    )
+    return func.coalesce(quotas.c.hard_limit, stored, configured)
+
+
+def _explain(tx: Connection, project_id: str, deltas: Mapping[str, int], defaults: Mapping[str, int]) -> None:
+    found = usage(tx, project_id, deltas, defaults)
+    if missing := frozenset(deltas) - found.keys():
+        raise MissingRows(project_id, missing)
+    for name in sorted(deltas):
+        in_use, limit = found[name]
+        # The change above was made for the others in this transaction; that is rolled back with this error.
+        if deltas[name] > 0 and limit >= 0 and in_use + deltas[name] > limit:
+            raise QuotaExceeded(
+                requested=deltas[name], resource=name, in_use=in_use, limit=limit, project_id=project_id
+            )
+
+
+def usage(
+    tx: Connection, project_id: str, resources: Mapping[str, int], defaults: Mapping[str, int]
+) -> dict[str, tuple[int, int]]:
+    """``(in_use, limit)`` of those of ``resources`` that the project has rows for."""
+    names = sorted(resources)
+    wanted = select(quotas.c.resource, quotas.c.in_use, _limit(names, defaults)).where(
+        quotas.c.project_id == project_id, quotas.c.resource.in_(names)
+    )
+    return {row[0]: (row[1], row[2]) for row in tx.execute(wanted)}
+
+
+def ensure_rows(database: Database, missing: MissingRows) -> None:
+    """Make the rows that a project's first use needs, in a transaction of its own."""
+    for resource in sorted(missing.resources):
+        try:
+            database.write(_add_row, missing.project_id, resource)
+        except IntegrityError:  # another request made it
+            continue
+
+
+def _add_row(tx: Connection, project_id: str, resource: str) -> None:
+    tx.execute(insert(quotas).values(project_id=project_id, resource=resource, in_use=0, updated_at=now()))

@@ -1,0 +1,64 @@
+"""Queries of the services that report."""
+
+from sqlalchemy import Connection, insert, select, update
+
+from volumed.db.clock import SECOND, now
+from volumed.db.tables import services
+from volumed.model.errors import NotFound
+from volumed.model.records import Service
+
+
+def register(
+    tx: Connection,
+    service_id: str,
+    binary: str,
+    host: str,
+    topic: str,
+    availability_zone: str,
+    incarnation: str,
+    rpc_version: str,
+) -> None:
+    """Record a start of the service; whether it is disabled stays as the operator set it."""
+    values = {
+        "topic": topic,
+        "availability_zone": availability_zone,
+        "incarnation": incarnation,
+        "rpc_version": rpc_version,
+        "state": "starting",
+        "state_reason": None,
+        "updated_at": now(),
+    }
+    known = update(services).where(services.c.host == host, services.c.binary == binary)
+    if not tx.execute(known.values(values)).rowcount:
+        tx.execute(
+            insert(services).values(
+                id=service_id, binary=binary, host=host, disabled=False, report_count=0, created_at=now(), **values
+            )
+        )
+
+
+def report(tx: Connection, binary: str, host: str, incarnation: str, state: str, reason: str | None) -> bool:
+    """The service is alive; False when another incarnation has taken its place."""
+    alive = update(services).where(
+        services.c.host == host, services.c.binary == binary, services.c.incarnation == incarnation
+    )
+    reported = alive.values(
+        state=state, state_reason=reason, report_count=services.c.report_count + 1, updated_at=now()
+    )
+    return bool(tx.execute(reported).rowcount)
+
+
+def set_disabled(tx: Connection, binary: str, host: str, disabled: bool, reason: str | None) -> Service:
+    """Disable or enable the service. Raises ``NotFound``."""
+    wanted = update(services).where(services.c.host == host, services.c.binary == binary)
+    if not tx.execute(wanted.values(disabled=disabled, disabled_reason=reason)).rowcount:
+        raise NotFound(resource_type="service", resource_id=f"{binary} on {host}")
+    row = tx.execute(select(services).where(services.c.host == host, services.c.binary == binary)).one()
+    return Service(*row)
+
+
+def all_with_age(tx: Connection) -> list[tuple[Service, float]]:
+    """Every service with the seconds since its last report, by the database's clock."""
+    wanted = select(services, (now() - services.c.updated_at).label("age"))
+    rows = tx.execute(wanted.order_by(services.c.binary, services.c.host))
+    return [(Service(*row[:-1]), row[-1] / SECOND) for row in rows]

@@ -1,0 +1,24 @@
+"""Queries of snapshots."""
+
+from sqlalchemy import Connection, func, select
+
+from volumed.db.rows import Rows
+from volumed.db.tables import snapshots
+from volumed.model.records import Snapshot
+from volumed.model.states import SNAPSHOT_MOVES
+
+_ROWS = Rows(snapshots, Snapshot, "snapshot", SNAPSHOT_MOVES)
+add, get, find, touch, change, move, remove = (
+    _ROWS.add,
+    _ROWS.get,
+    _ROWS.find,
+    _ROWS.touch,
+    _ROWS.change,
+    _ROWS.move,
+    _ROWS.remove,
+)
+
+
+def count_of_volume(tx: Connection, volume_id: str) -> int:
+    """How many snapshots the volume has."""
+    return tx.execute(select(func.count()).where(snapshots.c.volume_id == volume_id)).scalar_one()

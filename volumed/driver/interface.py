@@ -1,0 +1,213 @@
+"""What a driver and a target must be.
+
+A driver turns a wish into a fact on one backend and knows nothing else: no database, no RPC, no status. Every call is
+idempotent (asked again, it finds its work complete and returns the same), safe to interrupt (killed anywhere and asked
+again, it finishes or undoes), bounded in time, and raises only the backend's family of ``volumed.driver.errors``.
+"In place" means equal (complete, right size), never merely present: copies go to a temporary name and are renamed when
+they are complete and flushed. Every external effect stands between two crash points.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Facts = dict[str, Any]
+
+#: Told how many of how many bytes are done; it may raise to stop the copy.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose something on a backend is: carried by whatever a driver makes there."""
+
+    deployment: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRef:
+    """A volume as a driver sees it. ``size`` is in GiB; ``facts`` is what the driver returned before."""
+
+    id: str
+    size: int
+    pool: str
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRef:
+    """A snapshot of ``volume``; ``size`` (GiB) is the volume's when it was taken."""
+
+    id: str
+    volume: VolumeRef
+    size: int
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may log in to a volume's export: one attachment's initiator with its CHAP credentials.
+
+    ``password`` is kept out of ``repr``.
+    """
+
+    attachment_id: str
+    #: The initiator's IQN; None: any initiator that knows the credentials.
+    initiator: str | None
+    read_only: bool
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A wanted export: exactly these accesses and nobody else. ``path`` is the block device or file behind it."""
+
+    volume_id: str
+    path: str
+    size_bytes: int
+    accesses: tuple[Access, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActualExport:
+    """An export as it is found. ``usernames`` and ``initiators`` are what may log in."""
+
+    volume_id: str
+    path: str | None
+    size_bytes: int
+    usernames: frozenset[str]
+    initiators: frozenset[str]
+    #: Initiators that are logged in now.
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCapabilities:
+    """One pool as it is now. Sizes in GiB; ``None`` is unknown, which is not full."""
+
+    name: str
+    #: The same for every service that can reach this very storage.
+    storage_id: str
+    total_gib: float
+    free_gib: float
+    #: Space used by others than volumed's volumes, GiB.
+    foreign_gib: float
+    reserved_percentage: int
+    max_over_subscription_ratio: float
+    thin_provisioning: bool
+    features: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do. ``snapshot_attached_support``: a snapshot of an attached volume is a true instant."""
+
+    driver: str
+    storage_protocol: str
+    vendor_name: str
+    driver_version: str
+    online_extend_support: bool
+    multiattach: bool
+    snapshot_attached_support: bool
+    pools: tuple[PoolCapabilities, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something on the backend that is ours by its mark. ``kind``: volume, snapshot, temporary, export."""
+
+    kind: str
+    id: str | None
+    where: str
+    detail: str
+
+
+class Driver(Protocol):
+    """One backend. Made from its configuration group; ``do_setup`` is the first call and may be repeated."""
+
+    def do_setup(self) -> None:
+        """Connect and prepare. Raises ``BackendUnreachable`` or ``BackendInvalid``; tried again for ever."""
+
+    def check_for_setup_error(self) -> None:
+        """Raise what would keep the backend from working, naming the option and the limit."""
+
+    def close(self) -> None:
+        """Let go of everything that must not outlive the service. Exports with sessions stay."""
+
+    def capabilities(self) -> Capabilities:
+        """What the backend is and has now; cheap enough to be asked every few seconds."""
+
+    def create(self, volume: VolumeRef) -> Facts:
+        """Make an empty volume that reads as zeros. Raises ``BackendFull``."""
+
+    def create_from_snapshot(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
+        """Make a volume with the snapshot's data, grown to its size. ``BackendNotFound``, ``BackendFull``."""
+
+    def create_from_volume(self, volume: VolumeRef, source: VolumeRef, progress: Progress) -> Facts:
+        """Make a volume with the source's data as it is now, grown to ``volume.size``."""
+
+    def delete(self, volume: VolumeRef) -> None:
+        """Remove the volume, whole or half-made; an absent one is fine. ``BackendBusy`` if in use."""
+
+    def extend(self, volume: VolumeRef, new_size: int) -> None:
+        """Grow to ``new_size`` GiB; a no-op when it has it; never shrinks. ``BackendNotFound``, ``BackendFull``."""
+
+    def create_snapshot(self, snapshot: SnapshotRef, attached: bool, progress: Progress) -> Facts:
+        """Take a snapshot. ``attached`` and no true instant possible: ``BackendInvalid`` with the reason."""
+
+    def delete_snapshot(self, snapshot: SnapshotRef) -> None:
+        """Remove the snapshot, whole or half-made; an absent one is fine."""
+
+    def has_volume(self, volume: VolumeRef) -> bool:
+        """True when the volume is there complete, with at least its size."""
+
+    def has_snapshot(self, snapshot: SnapshotRef) -> bool:
+        """True when the snapshot is there complete."""
+
+    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
+        """Make the volume reachable for exactly ``accesses``; none of them: a target that lets nobody in.
+
+        What is equal already is not touched; sessions of accesses that stay are not cut. Raises ``BackendNotFound``.
+        """
+
+    def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
+        """Remove the export; an absent one is fine. A live session is cut: the detach was asked for."""
+
+    def connection_info(self, volume: VolumeRef, access: Access) -> dict[str, Any]:
+        """What the connector needs: ``{"driver_volume_type", "data": {...}}``, WITH the credentials. Makes no effect.
+
+        Source: os-brick's connection properties.
+        """
+
+    def exports(self) -> Mapping[str, ActualExport]:
+        """Every export of this backend by volume id, read in one pass; strangers' are not in it."""
+
+    def audit(self) -> Sequence[Leftover]:
+        """Everything on the backend that carries this backend's mark: volumes, snapshots, temporaries, exports."""
+
+
+class Target(Protocol):
+    """What makes a local path reachable over a protocol; a driver is composed with one."""
+
+    #: ``iSCSI`` and the like, for the capabilities.
+    storage_protocol: str
+
+    def setup(self) -> None:
+        """Start or adopt the target daemon. Raises ``BackendUnreachable`` naming the missing package."""
+
+    def close(self) -> None:
+        """Stop the daemon unless an initiator is logged in; then leave it, and log who."""
+
+    def apply(self, export: Export) -> None:
+        """Make the export of this volume exactly this one, touching only what differs."""
+
+    def remove(self, volume_id: str, force: bool = False) -> None:
+        """Remove the volume's export; an absent one is fine."""
+
+    def exports(self) -> Mapping[str, ActualExport]:
+        """Every export of this backend, read in one pass."""
+
+    def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
+        """What an initiator needs to log in, with the credentials; makes no effect."""

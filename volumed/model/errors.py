@@ -1,0 +1,170 @@
+"""Every error that volumed raises on purpose: a class with fields and one sentence for the user.
+
+The families say what an error means; ``api.errors`` maps them to HTTP and ``rpc.dispatcher`` to the wire. The
+backend's family is the only one that a driver may raise.
+"""
+
+from typing import Any, ClassVar
+
+
+class VolumedError(Exception):
+    """An error with fields; ``message`` is the sentence, formatted with them."""
+
+    message: ClassVar[str] = "{reason}"
+
+    def __init__(self, sentence: str | None = None, /, **fields: Any) -> None:
+        """``sentence`` is given only where an error is built again from the wire."""
+        self.fields = fields
+        super().__init__(sentence or self.message.format(**fields))
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The fields under the name by which oslo.messaging sends them."""
+        return self.fields
+
+    def as_record(self) -> dict[str, Any]:
+        """The error as it is stored on a row: its class and its sentence."""
+        return {"type": type(self).__name__, "message": str(self)}
+
+
+# --- what the asker did -------------------------------------------------------------------------------------------
+
+
+class Invalid(VolumedError):
+    """The request cannot be carried out as it is asked (HTTP 400)."""
+
+
+class InvalidField(Invalid):
+    message = "Invalid input for field '{field}': {reason}"
+
+
+class BusyResource(Invalid):
+    """Another operation holds the resource."""
+
+    message = "Invalid {resource_type}: {resource_type} {resource_id} is held by operation {operation_id} ({kind})."
+
+
+class InvalidStatus(Invalid):
+    """The request is refused in this status; the sentence is OpenStack's."""
+
+    message = (
+        "Invalid {resource_type}: {resource_type} status must be {allowed}, but {resource_type} {resource_id} "
+        "is {status}."
+    )
+
+
+class HasDependents(Invalid):
+    message = "Invalid {resource_type}: {resource_type} {resource_id} still has {dependents}."
+
+
+class NotFound(VolumedError):
+    """There is no such thing, or it is not the asker's to see (HTTP 404)."""
+
+    message = "{resource_type} {resource_id} could not be found."
+
+
+class Conflict(VolumedError):
+    """The request contradicts something that exists (HTTP 409)."""
+
+
+class Forbidden(VolumedError):
+    """Policy does not allow the request (HTTP 403)."""
+
+    message = "Policy doesn't allow {action} to be performed."
+
+
+class QuotaError(VolumedError):
+    """The request would pass a quota (HTTP 413)."""
+
+
+class QuotaExceeded(QuotaError):
+    message = (
+        "{requested} more {resource} asked, {in_use} of {limit} in use by project {project_id}: "
+        "the quota for {resource} would be exceeded."
+    )
+
+
+class IdempotencyKeyReused(VolumedError):
+    """The key was used before with another body (HTTP 422)."""
+
+    message = "Idempotency-Key {key} was used before for a different request."
+
+
+class ServiceUnavailable(VolumedError):
+    """What the request needs is away for now (HTTP 503)."""
+
+
+# --- what became of the work ---------------------------------------------------------------------------------------
+
+
+class LostHold(VolumedError):
+    """The operation is no longer this worker's; whatever it was about to write is void."""
+
+    message = "operation {operation_id} is no longer held with epoch {epoch}"
+
+
+class IllegalMove(VolumedError):
+    """A status was not the expected one, or the table has no such move."""
+
+    message = "{resource_type} {resource_id} cannot move from {expected} to {to}: {why}"
+
+
+class NoValidBackend(VolumedError):
+    """No backend can hold the volume; the sentence counts why."""
+
+    message = "No valid backend was found: {reason}"
+
+
+class ServiceLocked(VolumedError):
+    """Another process is this service already."""
+
+    message = "{service} is already running as {holder} (lock {path})"
+
+
+class ConfigurationError(VolumedError):
+    """The configuration names something that is wrong; nothing was started."""
+
+    message = "{option}: {reason}"
+
+
+# --- the backend's family: the only errors that a driver raises ----------------------------------------------------
+
+
+class BackendError(VolumedError):
+    """Something on a backend failed. ``retry_elsewhere``: another backend may do better."""
+
+    retry_elsewhere: ClassVar[bool] = True
+
+
+class BackendNotFound(BackendError):
+    """What the call is about does not exist on the backend."""
+
+    message = "{what} does not exist on {backend}"
+    retry_elsewhere = False
+
+
+class BackendBusy(BackendError):
+    """Somebody holds it; later may be better."""
+
+    message = "{what} on {backend} is busy: {reason}"
+    retry_elsewhere = False
+
+
+class BackendFull(BackendError):
+    message = "{backend} cannot hold {what}: {reason}"
+
+
+class BackendUnreachable(BackendError):
+    message = "{backend} cannot be reached: {reason}"
+
+
+class BackendInvalid(BackendError):
+    """The backend refuses the wish itself; asking again is in vain."""
+
+    message = "{backend} refuses {what}: {reason}"
+
+
+class OutcomeUnknown(BackendError):
+    """It may have worked or not; look before acting."""
+
+    message = "outcome of {what} on {backend} is unknown: {reason}"

@@ -1,0 +1,19 @@
+"""The name of a place: ``host@backend#pool``.
+
+Source: the Block Storage API's ``os-vol-host-attr:host``.
+"""
+
+
+def backend_of(host: str) -> str:
+    """``host@backend`` of a place: the service, and the queue of its operations."""
+    return host.partition("#")[0]
+
+
+def pool_of(host: str) -> str | None:
+    """The pool's name of a place, None where it names none."""
+    return host.partition("#")[2] or None
+
+
+def place(backend: str, pool: str) -> str:
+    """The place of ``pool`` on ``host@backend``."""
+    return f"{backend}#{pool}"

@@ -1,0 +1,65 @@
+"""What happens to a request in each status of its resource: the one table, for code and docs.
+
+``RUN``: it is accepted and becomes an operation. ``JOIN``: the same is already under way; the answer is that one's.
+Whatever is not named is refused with 400 in OpenStack's words. Beside the status, a live operation that holds the
+resource or reads it refuses every request of this table (``db.operations.refuse_if_held``).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from volumed.model.errors import InvalidStatus
+from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
+
+
+class Answer(StrEnum):
+    RUN = "run"
+    JOIN = "join"
+
+
+_V, _S, _A = VolumeStatus, SnapshotStatus, AttachStatus
+
+
+def _run(*statuses: StrEnum, join: StrEnum | None = None) -> dict[str, Answer]:
+    answers = {str(status): Answer.RUN for status in statuses}
+    return answers | ({str(join): Answer.JOIN} if join is not None else {})
+
+
+#: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``).
+VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
+    "delete": _run(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, join=_V.DELETING),
+    "force_delete": _run(_V.AVAILABLE, _V.RESERVED, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, join=_V.DELETING),
+    "extend": _run(_V.AVAILABLE),
+    "extend_online": _run(_V.AVAILABLE, _V.IN_USE),
+    "snapshot": _run(_V.AVAILABLE, _V.IN_USE),
+    "clone": _run(_V.AVAILABLE, _V.IN_USE),
+    "attach": _run(_V.AVAILABLE),
+    "attach_again": _run(_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE),
+    "reset": _run(_V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING),
+}
+
+#: Requests on a snapshot; ``clone`` makes a volume from it.
+SNAPSHOT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
+    "delete": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, join=_S.DELETING),
+    "clone": _run(_S.AVAILABLE),
+    "reset": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING),
+}
+
+#: Requests on an attachment: ``update`` brings the connector, ``complete`` says that the client is logged in.
+ATTACHMENT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
+    "update": _run(_A.RESERVED, _A.ATTACHED, _A.ERROR_ATTACHING, join=_A.ATTACHING),
+    "complete": _run(_A.ATTACHING, _A.ATTACHED),
+    "delete": _run(_A.RESERVED, _A.ATTACHING, _A.ATTACHED, _A.ERROR_ATTACHING, _A.ERROR_DETACHING, join=_A.DETACHING),
+}
+
+_TABLES = {"volume": VOLUME_REQUESTS, "snapshot": SNAPSHOT_REQUESTS, "attachment": ATTACHMENT_REQUESTS}
+
+
+def judge(resource_type: str, resource_id: str, request: str, status: str) -> Answer:
+    """What happens to ``request`` on a resource in ``status``. Raises ``InvalidStatus`` when it is refused."""
+    answers = _TABLES[resource_type][request]
+    answer = answers.get(status)
+    if answer is None:
+        allowed = " or ".join(found for found, meaning in answers.items() if meaning is Answer.RUN)
+        raise InvalidStatus(resource_type=resource_type, resource_id=resource_id, allowed=allowed, status=status)
+    return answer
