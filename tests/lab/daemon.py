@@ -1,0 +1,222 @@
+"""A real ``volumed up`` in a state folder of its own, seen only from outside.
+
+Knows the command line, the line that it prints and the process table; knows nothing of volumed's insides.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import requests
+
+#: Seconds that a start or an orderly stop may take on a loaded machine.
+PATIENCE = 30.0
+
+#: The microversion that tests speak unless they say otherwise.
+MICROVERSION = "3.66"
+
+_URL = re.compile(r"https?://[^\s,;)]+")
+
+
+class Daemon:
+    """One ``volumed up``: start, kill, start again. ``url`` ends without ``/v3`` and keeps its port over restarts."""
+
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``folder`` must be short: a socket's path below it has at most 107 bytes (unix(7))."""
+        self.folder = folder
+        self.state = folder / "state"
+        self.log = folder / "daemon.log"
+        self.arguments = arguments
+        self.environment = dict(environment or {})
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start_of_log = 0
+
+    def __enter__(self) -> "Daemon":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Of the running process; raises when there is none."""
+        if self._process is None:
+            raise RuntimeError("the daemon is not running")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, environment: Mapping[str, str] | None = None) -> "Daemon":
+        """Start and wait for the line that says the URL. ``environment`` is added for this start only."""
+        self.spawn(environment)
+        self.wait_until_serving()
+        return self
+
+    def spawn(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start without waiting; for starts that are meant to fail."""
+        listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", str(self.state), "--listen", listen]
+        with self.log.open("ab") as log:
+            self._start_of_log = log.tell()
+            self._process = subprocess.Popen(
+                [*command, *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment, **(environment or {})},
+                start_new_session=True,
+            )
+        return self._process
+
+    def wait_until_serving(self) -> None:
+        """Wait for the URL's line; raises with the log when the process ends before it."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for line in self.output().splitlines():
+                found = _URL.search(line)
+                if found is not None and "serv" in line:
+                    self.url = found.group().rstrip("/").removesuffix("/v3")
+                    return
+            if not self.running:
+                raise RuntimeError(f"volumed up ended before it served:\n{self.output()}")
+            time.sleep(0.02)
+        raise RuntimeError(f"volumed up does not serve after {PATIENCE:g} s:\n{self.output()}")
+
+    def output(self) -> str:
+        """What this start of the process said so far, both streams."""
+        with self.log.open("rb") as log:
+            log.seek(self._start_of_log)
+            return log.read().decode(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash does; its tgtd lives on."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM and wait; returns the exit status. Does nothing when it does not run."""
+        if not self.running:
+            return 0
+        return self._end(signal.SIGTERM)
+
+    def wait_for_end(self) -> int:
+        """Wait for a process that ends by itself (a crash point, a refused start); returns its exit status."""
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise RuntimeError(f"volumed up ignores {number.name}:\n{self.output()}") from None
+
+    def session(self, user: str = "admin", project: str = "admin", microversion: str = MICROVERSION) -> "Session":
+        """A REST session as ``user`` of ``project``."""
+        return Session(self.url, f"{user}:{project}", microversion)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that names this state folder in its command line or environment."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        wanted = str(self.state)
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return any(wanted in word for word in process.cmdline()) or any(
+                wanted in value for value in process.environ().values()
+            )
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+
+
+class Session(requests.Session):
+    """``requests`` with the daemon's address, a token and a microversion; paths begin after ``/v3``."""
+
+    def __init__(self, url: str, token: str, microversion: str) -> None:
+        super().__init__()
+        self.url = url
+        self.trust_env = False
+        self.headers.update({"X-Auth-Token": token, "OpenStack-API-Version": f"volume {microversion}"})
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """``url`` is a path below ``/v3``, or a whole URL."""
+        kwargs.setdefault("timeout", PATIENCE + 10)
+        return super().request(method, url if "://" in url else f"{self.url}/v3{url}", *args, **kwargs)
+
+    def create_volume(self, size: int = 1, **fields: Any) -> dict[str, Any]:
+        """Ask for a volume, return it as accepted."""
+        answer = self.post("/volumes", json={"volume": {"size": size, **fields}})
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json()["volume"])
+
+    def wait_for_status(self, path: str, status: str, patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait until the resource at ``path`` (``/volumes/ID``) has ``status``; an error status fails at once."""
+        deadline = time.monotonic() + patience
+        while True:
+            answer = self.get(path)
+            assert answer.status_code == 200, answer.text
+            resource = dict(next(iter(answer.json().values())))
+            if resource["status"] == status:
+                return resource
+            if resource["status"].startswith("error") or time.monotonic() > deadline:
+                raise AssertionError(f"{path} is {resource['status']}, not {status}: {resource}")
+            time.sleep(0.02)
+
+    def wait_until_gone(self, path: str, patience: float = PATIENCE) -> None:
+        """Wait until ``path`` answers 404."""
+        deadline = time.monotonic() + patience
+        while (answer := self.get(path)).status_code != 404:
+            assert time.monotonic() < deadline, f"{path} is still there: {answer.text}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def running_daemon(arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """A daemon in a fresh folder; at the end it must stop in order and leave no process, and its folder goes.
+
+    A test that ends with the daemon killed leaves its tgtd alive by design: then it is ended here without complaint.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="volumed-"))
+    daemon = Daemon(folder, arguments, environment)
+    left: list[str] = []
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        try:
+            was_running = daemon.running
+            daemon.stop()
+        finally:
+            left = [f"{process.pid} {process.cmdline()}" for process in daemon.processes()]
+            _end(daemon.processes())
+            log = daemon.output()
+            shutil.rmtree(folder)
+    assert not (was_running and left), f"volumed up left processes behind: {left}\n{log}"
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=PATIENCE)
