@@ -1,0 +1,38 @@
+# Every command of a developer. Each makes the environment first when it is missing or out of date.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench docs clean
+
+BIN := .venv/bin
+# Workers of the test suite; each test has its own daemon, state folder and ports.
+JOBS ?= 2
+TESTS ?= tests
+BENCH ?=
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## make .venv and install what is needed from Debian (as root), starting no service
+	@tools/setup
+
+demo: setup  ## the main job, narrated: a volume over real iSCSI, with a kill -9 in the middle
+	@$(BIN)/python -m demo.main_job
+
+lint: setup  ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## lint and every test; ends with pytest's closing line
+	$(BIN)/python -m pytest -n $(JOBS) -q $(TESTS)
+
+bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=name for some)
+	@$(BIN)/python -m bench $(BENCH)
+
+docs: setup  ## generate the sample configuration, the sample policy and the references
+	$(BIN)/python -m volumed.cmd.generate
+
+clean:  ## remove what the commands above made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
