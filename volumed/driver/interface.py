@@ -136,6 +136,13 @@ class Driver(Protocol):
     def close(self) -> None:
         """Let go of everything that must not outlive the service. Exports with sessions stay."""
 
+    def check_health(self) -> bool:
+        """Bring back what died beside us, such as a target daemon; cheap enough to be asked every few seconds.
+
+        True from when exports were lost that way until ``exports`` is read: then they must be reconciled.
+        Raises ``BackendUnreachable`` when it cannot be brought back.
+        """
+
     def capabilities(self) -> Capabilities:
         """What the backend is and has now; cheap enough to be asked every few seconds."""
 
@@ -208,6 +215,15 @@ class Target(Protocol):
 
     def exports(self) -> Mapping[str, ActualExport]:
         """Every export of this backend, read in one pass."""
+
+    def check_health(self) -> bool:
+        """As ``Driver.check_health``: start the daemon again if it died, and say when exports were lost."""
+
+    def sessions(self, volume_id: str) -> tuple[str, ...]:
+        """Initiators that are logged in to the volume's export now; cheap, however many exports there are."""
+
+    def audit(self) -> Sequence[Leftover]:
+        """Every export of this backend, and what a killed call left of one."""
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         """What an initiator needs to log in, with the credentials; makes no effect."""

@@ -1,0 +1,149 @@
+"""The pool folder: what is called how, whose it is, and what of it is used.
+
+Knows names, the owner's mark and durability of directory entries; knows nothing of copying or exports.
+"""
+
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from volumed.driver.errors import BackendInvalid
+from volumed.driver.interface import Leftover, Owner, SnapshotRef, VolumeRef
+
+OWNER_FILE = ".volumed-owner"
+
+#: Seconds for which a measured use is good; a longer measurement is good for longer.
+USAGE_INTERVAL = 10.0
+
+#: A measurement may take this part of the time.
+USAGE_SHARE = 0.01
+
+_NAME = re.compile(r"(?P<part>\.)?(?P<kind>volume|snapshot)-(?P<id>[^/]+?)(?(part)\.part)")
+
+
+class Pool:
+    """One folder of sparse files that belongs to one backend of one deployment."""
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        self.path = path
+        self.storage_id = ""
+        self._owner = owner
+        self._used = 0
+        self._used_until = 0.0
+
+    def claim(self) -> None:
+        """Make the folder, and mark it as ours. Raises ``BackendInvalid`` naming the owner when it is another's."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        found = self._read_owner() or self._write_owner()
+        if (found["deployment"], found["backend"]) != (self._owner.deployment, self._owner.backend):
+            raise BackendInvalid(
+                backend=self._owner.backend,
+                what=f"the pool {self.path}",
+                reason=f"it belongs to backend {found['backend']} of deployment {found['deployment']}",
+            )
+        self.storage_id = found["storage_id"]
+
+    def volume(self, volume: VolumeRef) -> Path:
+        return self._file("volume", volume.id)
+
+    def snapshot(self, snapshot: SnapshotRef) -> Path:
+        return self._file("snapshot", snapshot.id)
+
+    def temporary(self, final: Path) -> Path:
+        """The one name under which ``final`` grows: known from the id, so that a repeat and a delete find it."""
+        return final.with_name(f".{final.name}.part")
+
+    def settle(self) -> None:
+        """Bring the folder's entries to disk: what was made, renamed or removed is so after a power cut."""
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def remove(self, final: Path) -> bool:
+        """Remove ``final`` and its temporary; False when neither was there."""
+        removed = [_unlink(self.temporary(final)), _unlink(final)]
+        return any(removed)
+
+    def used_bytes(self) -> int:
+        """Bytes that our files take, measured now and then: a folder of 10,000 files is not read at each report."""
+        now = time.monotonic()
+        if now >= self._used_until:
+            self._used = sum(_allocated(entry) for entry in os.scandir(self.path))
+            spent = time.monotonic() - now
+            self._used_until = now + max(USAGE_INTERVAL, spent / USAGE_SHARE)
+        return self._used
+
+    def contents(self) -> Iterator[Leftover]:
+        """Every volume, snapshot and temporary in the folder."""
+        for entry in os.scandir(self.path):
+            match = _NAME.fullmatch(entry.name)
+            if match:
+                kind = "temporary" if match["part"] else match["kind"]
+                yield Leftover(kind=kind, id=match["id"], where=entry.path, detail=f"{_size(entry)} bytes")
+
+    def _file(self, kind: str, resource_id: str) -> Path:
+        if not resource_id or "/" in resource_id or "\0" in resource_id:
+            raise BackendInvalid(backend=self._owner.backend, what=f"{kind} {resource_id!r}", reason="not an id")
+        return self.path / f"{kind}-{resource_id}"
+
+    def _read_owner(self) -> dict[str, str] | None:
+        try:
+            record = json.loads((self.path / OWNER_FILE).read_bytes())
+            return {key: str(record[key]) for key in ("deployment", "backend", "storage_id")}
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise BackendInvalid(
+                backend=self._owner.backend,
+                what=f"the pool {self.path}",
+                reason=f"{OWNER_FILE} is not readable: {error!r}",
+            ) from error
+
+    def _write_owner(self) -> dict[str, str]:
+        """Mark the folder. A link never replaces another's mark, and makes ours appear whole."""
+        record = {
+            "deployment": self._owner.deployment,
+            "backend": self._owner.backend,
+            "storage_id": str(uuid.uuid4()),
+        }
+        draft = self.path / f"{OWNER_FILE}.{uuid.uuid4()}"
+        with draft.open("w") as stream:
+            json.dump(record, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(draft, self.path / OWNER_FILE)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        self.settle()
+        return self._read_owner() or record
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _allocated(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0

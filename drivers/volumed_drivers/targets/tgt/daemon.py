@@ -1,0 +1,230 @@
+"""Starts, adopts and stops the one tgtd of a backend.
+
+The daemon outlives this process, kill -9 included: it is found again by its management socket, and the kernel says
+which process is behind it. Knows processes, ports and folders; knows nothing of targets.
+"""
+
+import logging
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from volumed.driver.crash import crash_point
+from volumed.driver.errors import BackendUnreachable, ConfigurationError
+from volumed_drivers.targets.tgt.protocol import Management, NotListening, Refused, Unanswered
+
+LOG = logging.getLogger(__name__)
+
+SOCKET = "control"
+PORT_FILE = "port"
+LOG_FILE = "tgtd.log"
+
+#: Seconds that tgtd may take to answer after its start, and to end after a signal.
+START_TIMEOUT = 10.0
+STOP_TIMEOUT = 5.0
+
+#: Descriptors tgtd may have open: one a LUN and one a connection.
+DESCRIPTORS = 65536
+
+#: Bytes of log that are kept when tgtd is started.
+LOG_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process for certain: its id and when it started, in clock ticks since the boot."""
+
+    pid: int
+    started: int
+
+
+class Daemon:
+    """tgtd in its own ``folder``, listening on ``address``; ``port`` 0 is a free one, chosen once."""
+
+    def __init__(self, backend: str, folder: Path, address: str, port: int) -> None:
+        self.management = Management(folder, SOCKET)
+        self._backend = backend
+        self._folder = folder
+        self._address = address
+        self._port = port
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port tgtd listens on, or will."""
+        return self._port or self._chosen_port()
+
+    @property
+    def portal(self) -> str:
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        return f"{host}:{self.port}"
+
+    def find(self) -> Process | None:
+        """The tgtd that answers on our socket, whoever started it."""
+        if self._child is not None and self._child.poll() is not None:
+            self._child = None
+        try:
+            pid = self.management.peer()
+        except NotListening:
+            return None
+        started = _started(pid)
+        return None if started is None else Process(pid, started)
+
+    def ensure(self) -> Process:
+        """Find our tgtd, or start one. Raises ``BackendUnreachable``, ``ConfigurationError``."""
+        return self.find() or self._start()
+
+    def stop(self) -> None:
+        """End tgtd; it must have no targets any more, because it ignores SIGTERM while it has some."""
+        process = self.find()
+        if process is None:
+            return
+        crash_point("tgt.stop.before")
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            _signal(process, number)
+            if self._wait_end(process):
+                break
+        (self._folder / f"{SOCKET}.0").unlink(missing_ok=True)
+        (self._folder / f"{SOCKET}.0.lock").unlink(missing_ok=True)
+        crash_point("tgt.stop.after")
+
+    def _start(self) -> Process:
+        program = shutil.which("tgtd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if program is None:
+            raise BackendUnreachable(backend=self._backend, reason="tgtd is not installed: apt-get install tgt")
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._check_port()
+        crash_point("tgt.start.before")
+        self._child = self._spawn(program)
+        process = self._wait_ready(self._child)
+        crash_point("tgt.start.after")
+        LOG.info("started tgtd: backend=%s pid=%d portal=%s", self._backend, process.pid, self.portal)
+        return process
+
+    def _spawn(self, program: str) -> subprocess.Popen[bytes]:
+        log = self._folder / LOG_FILE
+        if log.exists() and log.stat().st_size > LOG_LIMIT:
+            log.unlink()
+        with log.open("ab") as stream:
+            # -t 1: the default starts 16 threads for every LUN. The socket's path is relative to the folder, since
+            # it may have 107 bytes only.
+            child = subprocess.Popen(
+                [program, "-f", "-t", "1", "--iscsi", f"portal={self.portal}"],
+                cwd=self._folder,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TGT_IPC_SOCKET": SOCKET},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        _raise_descriptors(child.pid)
+        return child
+
+    def _wait_ready(self, child: subprocess.Popen[bytes]) -> Process:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            process = self.find()
+            if process is not None and self._listens():
+                return process
+            if process is None and child.poll() is not None:
+                raise BackendUnreachable(backend=self._backend, reason=f"tgtd ended at once: {self._last_words()}")
+            time.sleep(0.01)
+        raise BackendUnreachable(
+            backend=self._backend, reason=f"tgtd does not answer after {START_TIMEOUT:.0f} s: {self._last_words()}"
+        )
+
+    def _listens(self) -> bool:
+        try:
+            return f":{self.port}," in self.management.show_portals()
+        except (NotListening, Unanswered, Refused):
+            return False
+
+    def _last_words(self) -> str:
+        text = (self._folder / LOG_FILE).read_text(errors="replace")
+        return " / ".join(text.splitlines()[-2:]) or "no word"
+
+    def _check_port(self) -> None:
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self._address, self.port))
+            except OSError as error:
+                raise BackendUnreachable(
+                    backend=self._backend,
+                    reason=f"cannot listen on {self.portal} ([{self._backend}] target_ip_address, target_port): "
+                    f"{error.strerror}",
+                ) from error
+
+    def _chosen_port(self) -> int:
+        try:
+            return int((self._folder / PORT_FILE).read_text())
+        except FileNotFoundError:
+            return self._choose_port()
+        except ValueError as error:
+            raise ConfigurationError(option=str(self._folder / PORT_FILE), reason="is not a port") from error
+
+    def _choose_port(self) -> int:
+        """Take a free port and store it before its first use: initiators reconnect to it for ever."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((self._address, 0))
+            port = int(probe.getsockname()[1])
+        draft = self._folder / f"{PORT_FILE}.part"
+        with draft.open("w") as stream:
+            stream.write(str(port))
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.rename(self._folder / PORT_FILE)
+        return port
+
+    def _wait_end(self, process: Process) -> bool:
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while time.monotonic() < deadline:
+            if self._child is not None:
+                self._child.poll()
+            if _started(process.pid) != process.started:
+                return True
+            time.sleep(0.01)
+        return False
+
+
+def _started(pid: int) -> int | None:
+    """When the process started; None when it is gone or a zombie. Source: proc(5), field 22 of stat."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if _started(process.pid) == process.started:
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _raise_descriptors(pid: int) -> None:
+    """Let tgtd open many LUNs: past the hard limit where we may, else up to it."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    for wanted in (max(DESCRIPTORS, hard), min(DESCRIPTORS, hard)):
+        try:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+            return
+        except (OSError, ValueError) as error:
+            LOG.debug("tgtd may not open %d files: %s", wanted, error)
