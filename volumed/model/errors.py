@@ -127,6 +127,33 @@ class ConfigurationError(VolumedError):
     message = "{option}: {reason}"
 
 
+# --- what a message was ---------------------------------------------------------------------------------------------
+
+
+class RpcError(VolumedError):
+    """A message could not be answered."""
+
+
+class UnsupportedVersion(RpcError):
+    message = "No endpoint here serves version {version} (method {method})."
+
+
+class NoSuchMethod(RpcError):
+    message = "No endpoint here has the method {method} in this version."
+
+
+class InvalidMessage(RpcError):
+    """The method exists, what was sent with it does not fit."""
+
+    message = "Invalid message for {method}: {reason}"
+
+
+class InternalError(RpcError):
+    """The method failed in a way that nobody foresaw."""
+
+    message = "{method} failed: {reason}"
+
+
 # --- the backend's family: the only errors that a driver raises ----------------------------------------------------
 
 

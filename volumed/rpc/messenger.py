@@ -11,7 +11,7 @@ import oslo_messaging
 from kombu.exceptions import OperationalError
 
 from volumed.model.context import RequestContext
-from volumed.model.errors import ServiceUnavailable
+from volumed.model.errors import RpcError, ServiceUnavailable, VolumedError
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +59,10 @@ class Messenger:
             return self._client(topic, version, server, False).call(context.to_dict(), method, **arguments)
         except _ABSENCE as error:
             raise ServiceUnavailable(reason=f"{server or topic} does not answer: {error}") from error
+        except VolumedError as error:
+            raise _as_raised(error) from None
+        except oslo_messaging.RemoteError as error:
+            raise RpcError(reason=f"{server or topic} answered with {error.exc_type}: {error.value}") from None
 
     def _client(self, topic: str, version: str, server: str | None, fanout: bool) -> Any:
         key = (topic, version, server, fanout)
@@ -68,3 +72,9 @@ class Messenger:
             )
             self._clients[key] = oslo_messaging.get_rpc_client(self._transport, target, timeout=self._timeout, retry=1)
         return self._clients[key]
+
+
+def _as_raised(error: VolumedError) -> VolumedError:
+    """The error as the method raised it: what arrives is of a class made up for it, with a traceback in its words."""
+    raised: type[VolumedError] = type(error).__mro__[1]
+    return raised(error.args[0], **error.fields)

@@ -1,0 +1,143 @@
+"""From a message to a method: version, method, arguments and context are checked before anything happens.
+
+Knows endpoints only as objects that list what may be called. A bad message ends in an error of ``volumed.model.errors``
+and changes nothing; whatever goes wrong inside a method is logged here once and told to the caller without a traceback.
+"""
+
+import inspect
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from oslo_messaging.dispatcher import DispatcherBase
+from oslo_messaging.rpc.dispatcher import ExpectedException
+
+from volumed.model.context import RequestContext
+from volumed.model.errors import InternalError, InvalidMessage, NoSuchMethod, UnsupportedVersion, VolumedError
+
+LOG = logging.getLogger(__name__)
+
+#: What a message without a version counts as.
+FIRST_VERSION = "1.0"
+
+_VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
+_TEXTS = ("user_id", "project_id", "request_id", "user", "tenant", "global_request_id")
+
+
+@runtime_checkable
+class Endpoint(Protocol):
+    """What is callable: the methods listed in ``RPC_METHODS``, each with a ``RequestContext`` first."""
+
+    RPC_VERSION: ClassVar[str]
+    RPC_METHODS: ClassVar[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """``major.minor``: a major breaks, a minor adds."""
+
+    major: int
+    minor: int
+
+    @classmethod
+    def parse(cls, text: object) -> "Version | None":
+        """The version that ``text`` names, None where it names none."""
+        if not isinstance(text, str) or not _VERSION.fullmatch(text):
+            return None
+        major, minor = text.split(".")
+        return cls(int(major), int(minor))
+
+    def serves(self, asked: "Version") -> bool:
+        """True when an endpoint of this version understands a message of ``asked``."""
+        return self.major == asked.major and self.minor >= asked.minor
+
+
+class _Callables:
+    """The callable methods of one endpoint with their signatures, looked at once."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        version = Version.parse(endpoint.RPC_VERSION)
+        if version is None:
+            raise ValueError(f"{type(endpoint).__name__}.RPC_VERSION is not MAJOR.MINOR: {endpoint.RPC_VERSION!r}")
+        self.version = version
+        self.methods = {name: getattr(endpoint, name) for name in endpoint.RPC_METHODS}
+        self.signatures = {name: inspect.signature(method) for name, method in self.methods.items()}
+
+
+class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
+    """Handed to oslo.messaging's server, which gives it every message."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = [_Callables(endpoint) for endpoint in endpoints]
+
+    def dispatch(self, incoming: Any) -> Any:
+        """Answer one message of oslo.messaging's; its errors reach the caller as they are, without our traceback."""
+        message = incoming.message
+        try:
+            return self.answer(message, incoming.ctxt)
+        except VolumedError as error:
+            LOG.info("%s was answered with %s: %s", _name(message), type(error).__name__, error)
+            raise _answer_with(error) from None
+        except Exception as error:
+            LOG.exception("%s failed", _name(message))
+            unexpected = InternalError(method=_name(message), reason=f"{type(error).__name__}; the log has the details")
+            raise _answer_with(unexpected) from None
+
+    def answer(self, message: Any, context: Any) -> Any:
+        """Call the method that ``message`` names with its arguments.
+
+        Raises ``UnsupportedVersion``, ``NoSuchMethod``, ``InvalidMessage``, or what the method raises.
+        """
+        if not isinstance(message, Mapping):
+            raise InvalidMessage(method="?", reason="it is not a mapping")
+        name = message.get("method")
+        compatible = list(self._compatible(message))
+        for endpoint in compatible:
+            if isinstance(name, str) and name in endpoint.methods:
+                asker = _context(name, context)
+                bound = _bind(name, endpoint.signatures[name], asker, message.get("args"))
+                return endpoint.methods[name](*bound.args, **bound.kwargs)
+        raise NoSuchMethod(method=_name(message))
+
+    def _compatible(self, message: Mapping[str, Any]) -> Iterator[_Callables]:
+        text = message.get("version")
+        asked = Version.parse(FIRST_VERSION if text is None else text)
+        found = [] if asked is None else [known for known in self._endpoints if known.version.serves(asked)]
+        if not found or message.get("namespace") is not None:
+            raise UnsupportedVersion(version=str(text)[:32], method=_name(message))
+        yield from found
+
+
+def _name(message: Any) -> str:
+    return str(message.get("method"))[:64] if isinstance(message, Mapping) else "?"
+
+
+def _bind(name: str, signature: inspect.Signature, context: RequestContext, args: Any) -> inspect.BoundArguments:
+    args = {} if args is None else args
+    if not isinstance(args, Mapping) or not all(isinstance(key, str) for key in args):
+        raise InvalidMessage(method=name, reason="its arguments are not a mapping of names")
+    try:
+        return signature.bind(context, **args)
+    except TypeError as error:
+        raise InvalidMessage(method=name, reason=str(error)) from None
+
+
+def _context(name: str, values: Any) -> RequestContext:
+    if not isinstance(values, Mapping):
+        raise InvalidMessage(method=name, reason="its context is not a mapping")
+    for key in _TEXTS:
+        if not isinstance(values.get(key), str | None):
+            raise InvalidMessage(method=name, reason=f"{key} of its context is not a text")
+    if not isinstance(values.get("is_admin"), bool | None):
+        raise InvalidMessage(method=name, reason="is_admin of its context is neither true nor false")
+    if not isinstance(values.get("roles"), list | tuple | None):
+        raise InvalidMessage(method=name, reason="roles of its context is not a list")
+    return RequestContext.from_dict(dict(values))
+
+
+def _answer_with(error: VolumedError) -> ExpectedException:
+    expected = ExpectedException()
+    expected.exc_info = (type(error), error, None)
+    return expected
