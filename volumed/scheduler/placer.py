@@ -1,0 +1,201 @@
+"""Places one create: reads it, decides, and hands it to a backend in one transaction, or lets it wait, or refuses it.
+
+Every write is a compare-and-swap on the operation, so any number of schedulers may work on the same one: one wins and
+the others roll back without a trace.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from math import isinf
+
+from sqlalchemy import Connection
+
+from volumed.db import events, operations, placements, pools, volumes
+from volumed.db.clock import SECOND
+from volumed.db.engine import Database
+from volumed.model.context import RequestContext
+from volumed.model.errors import IllegalMove, NotFound, NoValidBackend
+from volumed.model.records import Json, Operation, Volume
+from volumed.model.states import VolumeStatus
+from volumed.rpc.volume_client import VolumeClient
+from volumed.scheduler.fleet import Fleet
+from volumed.scheduler.placement import Decision, Filter, Weigher, decide
+from volumed.scheduler.pools import Pool
+from volumed.scheduler.request import error_of, request_of
+
+LOG = logging.getLogger(__name__)
+
+#: How often a decision is made again at once after somebody else has spent the space.
+MOST_CONFLICTS = 20
+
+#: Seconds that a create waits for the next look when nothing wakes it before.
+PAUSE = 2.0
+
+#: GiB that stand for a pool without a known end; fits a BIGINT.
+ENDLESS = float(2**62)
+
+
+class Outcome(Enum):
+    NOTHING = "nothing to place"
+    PLACED = "placed"
+    POSTPONED = "postponed"
+    REFUSED = "refused"
+
+
+class _Taken(Exception):
+    """Another scheduler was first."""
+
+
+class _Spent(Exception):
+    """The space went to another request, or the service was disabled."""
+
+
+class Placer:
+    """``attempts``: on how many backends a create is tried; ``timeout``: seconds it waits for backends to report."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        volume: VolumeClient,
+        filters: Sequence[Filter],
+        weighers: Sequence[Weigher],
+        attempts: int,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._volume = volume
+        self._filters = filters
+        self._weighers = weighers
+        self._attempts = attempts
+        self._timeout = timeout
+        self._clock = clock
+        self._started = clock()
+
+    def place(self, operation_id: str) -> Outcome:
+        """Bring the create one step on: to a backend, to a pause, or to its end."""
+        with self._database.reading() as tx:
+            found = placements.to_place(tx, operation_id)
+        if found is None:
+            return Outcome.NOTHING
+        operation, volume, now = found
+        if volume is None:
+            return self._end(operation, NotFound(resource_type="volume", resource_id=operation.volume_id).as_record())
+        if operation.tried and operation.attempt >= self._attempts:
+            return self._refuse(operation, volume, None)
+        try:
+            return self._decide_and_hand_over(operation, volume, now)
+        except (IllegalMove, NotFound) as error:  # not by volumed: the row was changed under the operation
+            return self._end(operation, error.as_record())
+
+    def _decide_and_hand_over(self, operation: Operation, volume: Volume, now: int) -> Outcome:
+        request = request_of(operation, volume)
+        for conflicts in range(MOST_CONFLICTS):
+            decision = decide(request, self._fleet.pools(), self._filters, self._weighers)
+            if decision.chosen is None and conflicts:
+                return self._wait_or_refuse(operation, volume, decision, now)
+            try:
+                if decision.chosen is not None:
+                    return self._hand_over(operation, volume, decision, decision.chosen)
+            except _Taken:
+                return Outcome.NOTHING
+            except _Spent:
+                LOG.debug("space for operation %s was spent meanwhile; it is placed again", operation.id)
+            # The rows in memory were too old, for the choice or for saying no: never refuse by them.
+            self._fleet.expire()
+        return self._postpone(operation, decision, now, "other requests take the space first")
+
+    def _hand_over(self, operation: Operation, volume: Volume, decision: Decision, pool: Pool) -> Outcome:
+        record = decision.record() | {"attempt": operation.attempt}
+        self._database.write(_hand_over, operation, volume, pool, record)
+        self._fleet.spent(pool.storage_id, volume.size)
+        LOG.info("operation %s: volume %s of %s GiB is placed on %s", operation.id, volume.id, volume.size, pool.host)
+        self._volume.create_volume(
+            _context_of(operation), pool.host, volume.id, operation.id, volume.snapshot_id, volume.source_volid
+        )
+        return Outcome.PLACED
+
+    def _wait_or_refuse(self, operation: Operation, volume: Volume, decision: Decision, now: int) -> Outcome:
+        awaited = self._fleet.awaited()
+        waited = min((now - _waiting_since(operation, now)) / SECOND, self._clock() - self._started)
+        if not awaited or waited >= self._timeout:
+            return self._refuse(operation, volume, decision)
+        named = ", ".join(awaited[:3]) + (f" and {len(awaited) - 3} more" if len(awaited) > 3 else "")
+        return self._postpone(operation, decision, now, f"no backend can take it; waiting for {named} to report")
+
+    def _postpone(self, operation: Operation, decision: Decision, now: int, reason: str) -> Outcome:
+        record = decision.record() | {"attempt": operation.attempt, "waiting_since": _waiting_since(operation, now)}
+        LOG.info("operation %s waits: %s", operation.id, reason)
+        self._database.write(operations.postpone, operation.id, operation.attempt, reason, PAUSE, record)
+        return Outcome.POSTPONED
+
+    def _refuse(self, operation: Operation, volume: Volume, decision: Decision | None) -> Outcome:
+        error = NoValidBackend(reason=_why(operation, decision)).as_record()
+        record = operation.placement if decision is None else decision.record() | {"attempt": operation.attempt}
+        try:
+            self._database.write(_refuse, operation, volume, error, record)
+        except _Taken:
+            return Outcome.NOTHING
+        LOG.info("operation %s is refused: %s", operation.id, error["message"])
+        return Outcome.REFUSED
+
+    def _end(self, operation: Operation, error: Json) -> Outcome:
+        """End the operation alone: its volume is gone or has another status than that of a create."""
+        LOG.warning("operation %s ends: %s", operation.id, error["message"])
+        self._database.write(operations.refuse, operation.id, operation.attempt, error, operation.placement)
+        return Outcome.REFUSED
+
+
+def _hand_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool, record: Json) -> None:
+    creating = VolumeStatus.CREATING
+    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
+    if not operations.place(tx, operation.id, operation.attempt, pool.backend, record):
+        raise _Taken
+    ceiling = ENDLESS if isinf(pool.ceiling) else pool.ceiling
+    if not pools.allocate(tx, pool.storage_id, volume.size, ceiling, pool.backend):
+        raise _Spent
+
+
+def _refuse(tx: Connection, operation: Operation, volume: Volume, error: Json, record: Json | None) -> None:
+    volumes.move(tx, volume.id, VolumeStatus.CREATING, VolumeStatus.ERROR, error=error)
+    if not operations.refuse(tx, operation.id, operation.attempt, error, record):
+        raise _Taken
+    payload = {"volume_id": volume.id, "size": volume.size, "status": VolumeStatus.ERROR.value, "error": error}
+    events.add(
+        tx,
+        "volume",
+        volume.id,
+        volume.project_id,
+        "volume.create.error",
+        payload,
+        operation_id=operation.id,
+        request_id=operation.request_id,
+    )
+
+
+def _waiting_since(operation: Operation, now: int) -> int:
+    """When this attempt was first found to have no place."""
+    record = operation.placement or {}
+    return int(record.get("waiting_since", now)) if record.get("attempt") == operation.attempt else now
+
+
+def _why(operation: Operation, decision: Decision | None) -> str:
+    parts = []
+    if decision is not None:
+        counts = ", ".join(f"{name} refused {count}" for name, count in sorted(decision.counts.items()))
+        considered = len(decision.rejected)
+        parts.append(f"{considered} pools considered, {counts}" if considered else "no pool is known")
+    if operation.tried:
+        failures = "; ".join(f"attempt {n}: {error_of(tried)}" for n, tried in enumerate(operation.tried, start=1))
+        parts.append(f"{len(operation.tried)} attempts failed: {failures}")
+    return "; ".join(parts)
+
+
+def _context_of(operation: Operation) -> RequestContext:
+    return RequestContext(
+        user_id=operation.user_id, project_id=operation.project_id, is_admin=False, request_id=operation.request_id
+    )
