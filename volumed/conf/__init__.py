@@ -44,3 +44,19 @@ def load(config_files: Sequence[str | Path] = (), defaults: dict[tuple[str, str]
         if group in conf.enabled_backends:
             conf.set_default(name, value, group=group)
     return conf
+
+
+def masked(conf: cfg.ConfigOpts) -> dict[str, dict[str, Any]]:
+    """The options in force by group, as plain values; a secret that is set reads ``***``."""
+    groups: dict[str, dict[str, Any]] = {}
+    for group, option, value in _in_force(conf):
+        hidden = option.secret and value is not None
+        groups.setdefault(group, {})[option.dest] = "***" if hidden else value
+    return groups
+
+
+def _in_force(conf: cfg.ConfigOpts) -> list[tuple[str, Any, Any]]:
+    found = [("DEFAULT", info["opt"], conf[name]) for name, info in conf._opts.items() if not info["cli"]]
+    for group in conf._groups.values():
+        found += [(group.name, info["opt"], conf[group.name][name]) for name, info in group._opts.items()]
+    return found

@@ -12,7 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, insert, or_, select, update
 
+from volumed.db import pages
 from volumed.db.clock import SECOND, now
+from volumed.db.pages import Listing
 from volumed.db.tables import operations
 from volumed.model.errors import BusyResource, LostHold, NotFound
 from volumed.model.records import Json, Operation
@@ -74,6 +76,13 @@ def add(tx: Connection, new: NewOperation) -> None:
     )
 
 
+def add_ended(tx: Connection, new: NewOperation) -> None:
+    """Insert ``new`` as ``succeeded``: its work was done in the transaction that accepts it."""
+    add(tx, new)
+    ended = update(operations).where(operations.c.id == new.id)
+    tx.execute(ended.values(state=_O.SUCCEEDED, live_key=None, **_ending()))
+
+
 def get(tx: Connection, operation_id: str) -> Operation:
     """The operation. Raises ``NotFound``."""
     row = tx.execute(_BY_ID, {"wanted": operation_id}).first()
@@ -94,6 +103,15 @@ def holders_of(tx: Connection, resource_id: str, limit: int = 1) -> Sequence[Ope
     return [Operation(*row) for row in tx.execute(wanted.limit(limit))]
 
 
+def refuse_if_on_it(tx: Connection, resource_type: str, resource_id: str) -> None:
+    """Raise ``BusyResource`` when a live operation is on the resource; those that only read it are fine."""
+    holder = live_on(tx, resource_id)
+    if holder is not None:
+        raise BusyResource(
+            resource_type=resource_type, resource_id=resource_id, operation_id=holder.id, kind=holder.kind
+        )
+
+
 def refuse_if_held(tx: Connection, resource_type: str, resource_id: str) -> None:
     """Raise ``BusyResource`` when a live operation is on the resource or reads it. Take its row first."""
     holder = live_on(tx, resource_id) or next(iter(holders_of(tx, resource_id)), None)
@@ -103,11 +121,14 @@ def refuse_if_held(tx: Connection, resource_type: str, resource_id: str) -> None
         )
 
 
-def claim(tx: Connection, operation_id: str, queue: str, worker: str, token: str) -> Operation | None:
+def claim(
+    tx: Connection, operation_id: str, queue: str, worker: str, token: str, dropped: bool = False
+) -> Operation | None:
     """Take the operation for ``worker`` when it is due on ``queue``; None when there is nothing to take.
 
-    Due are queued ones, waiting ones whose pause is over, and those that another incarnation left behind: there is one
-    process for a queue of a backend, so a worker that is not this one is gone.
+    Due are queued ones, those whose pause is over, and those that another incarnation left behind: there is one process
+    for a queue of a backend, so a worker that is not this one is gone. ``dropped``: this worker's own too, which it
+    could not end because the database was away.
     """
     values = {
         "state": case((operations.c.state == _O.UNDOING, _O.UNDOING.value), else_=_O.RUNNING.value),
@@ -120,7 +141,13 @@ def claim(tx: Connection, operation_id: str, queue: str, worker: str, token: str
     }
     taken = tx.execute(
         update(operations)
-        .where(operations.c.id == operation_id, operations.c.queue == queue, _due(worker, age=0))
+        .where(
+            operations.c.id == operation_id,
+            operations.c.queue == queue,
+            or_(_due(worker, age=0), and_(operations.c.state.in_(_TAKEN), operations.c.worker == worker))
+            if dropped
+            else _due(worker, age=0),
+        )
         .values(values)
     )
     return get(tx, operation_id) if taken.rowcount else None
@@ -146,6 +173,7 @@ def _due(worker: str, age: float) -> Any:
         queued,
         and_(columns.state == _O.WAITING, columns.not_before <= now()),
         and_(columns.state.in_(_TAKEN), columns.worker != worker),
+        and_(columns.state == _O.UNDOING, columns.worker.is_(None), columns.not_before <= now()),
     )
 
 
@@ -207,6 +235,18 @@ def note(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None
 def begin_undo(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
     """From here on the operation is taken back, also after a crash."""
     _held(tx, operation, state=_O.UNDOING, error=error, timeline=list(timeline))
+
+
+def pause_undo(tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json]) -> None:
+    """Go on with the undo in ``pause`` seconds; no thread waits for it."""
+    _held(
+        tx,
+        operation,
+        worker=None,
+        wait_reason=reason,
+        not_before=now() + int(pause * SECOND),
+        timeline=list(timeline),
+    )
 
 
 def requeue(
@@ -271,6 +311,18 @@ def states_of(tx: Connection, operation_ids: Iterable[str]) -> dict[str, tuple[s
     wanted = select(operations.c.id, operations.c.state, operations.c.error)
     rows = tx.execute(wanted.where(operations.c.id.in_(list(operation_ids))))
     return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def page(tx: Connection, listing: Listing) -> list[Operation]:
+    """One page of operations."""
+    return [Operation(*row) for row in pages.page(tx, select(operations), operations, listing, "operation")]
+
+
+def of_volume(tx: Connection, volume_id: str, limit: int) -> list[Operation]:
+    """The latest operations about the volume, its snapshots and attachments, oldest first."""
+    wanted = select(operations).where(operations.c.volume_id == volume_id)
+    rows = tx.execute(wanted.order_by(operations.c.created_at.desc()).limit(limit)).all()
+    return [Operation(*row) for row in reversed(rows)]
 
 
 def prune(tx: Connection, retention: float, limit: int = 200) -> int:

@@ -45,6 +45,24 @@ def change(tx: Connection, project_id: str, deltas: Mapping[str, int], defaults:
         _explain(tx, project_id, deltas, defaults)
 
 
+def adjust(tx: Connection, project_id: str, deltas: Mapping[str, int]) -> None:
+    """Change the use without a check: for what is given back, and for rows that another API tier made.
+
+    Resources whose row is missing are made; with a first request of the project under way that may collide
+    (``IntegrityError``), and the transaction is run again by its owner.
+    """
+    names = sorted(deltas)
+    delta: ColumnElement[int] = case(*((quotas.c.resource == name, literal(deltas[name])) for name in names), else_=0)
+    of_project = quotas.c.project_id == project_id
+    changed = update(quotas).where(of_project, quotas.c.resource.in_(names))
+    if tx.execute(changed.values(in_use=quotas.c.in_use + delta, updated_at=now())).rowcount == len(names):
+        return
+    known = set(tx.execute(select(quotas.c.resource).where(of_project, quotas.c.resource.in_(names))).scalars())
+    for name in names:
+        if name not in known:
+            _add_row(tx, project_id, name, deltas[name])
+
+
 def _limit(names: list[str], defaults: Mapping[str, int]) -> ColumnElement[int]:
     configured = case(
         *((quotas.c.resource == name, literal(defaults.get(name, UNLIMITED))) for name in names), else_=UNLIMITED
@@ -91,5 +109,5 @@ def ensure_rows(database: Database, missing: MissingRows) -> None:
             continue
 
 
-def _add_row(tx: Connection, project_id: str, resource: str) -> None:
-    tx.execute(insert(quotas).values(project_id=project_id, resource=resource, in_use=0, updated_at=now()))
+def _add_row(tx: Connection, project_id: str, resource: str, in_use: int = 0) -> None:
+    tx.execute(insert(quotas).values(project_id=project_id, resource=resource, in_use=in_use, updated_at=now()))

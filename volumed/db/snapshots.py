@@ -2,6 +2,8 @@
 
 from sqlalchemy import Connection, func, select
 
+from volumed.db import pages
+from volumed.db.pages import Listing
 from volumed.db.rows import Rows
 from volumed.db.tables import snapshots
 from volumed.model.records import Snapshot
@@ -22,3 +24,25 @@ add, get, find, touch, change, move, remove = (
 def count_of_volume(tx: Connection, volume_id: str) -> int:
     """How many snapshots the volume has."""
     return tx.execute(select(func.count()).where(snapshots.c.volume_id == volume_id)).scalar_one()
+
+
+def of_volume(tx: Connection, volume_id: str) -> list[Snapshot]:
+    """The volume's snapshots, by id."""
+    wanted = select(snapshots).where(snapshots.c.volume_id == volume_id).order_by(snapshots.c.id)
+    return [Snapshot(*row) for row in tx.execute(wanted)]
+
+
+def of_volume(tx: Connection, volume_id: str) -> list[Snapshot]:
+    """The volume's snapshots in id order: the order in which they are taken."""
+    wanted = select(snapshots).where(snapshots.c.volume_id == volume_id).order_by(snapshots.c.id)
+    return [Snapshot(*row) for row in tx.execute(wanted)]
+
+
+def page(tx: Connection, listing: Listing) -> list[Snapshot]:
+    """One page of snapshots."""
+    return [Snapshot(*row) for row in pages.page(tx, select(snapshots), snapshots, listing, "snapshot")]
+
+
+def count(tx: Connection, listing: Listing) -> int:
+    """How many snapshots the whole list has."""
+    return pages.count(tx, snapshots, listing)

@@ -12,7 +12,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Sweep:
-    """A thread that calls ``look`` every ``interval`` seconds, with up to a fifth of jitter. ``name`` is for the log."""
+    """Calls ``look`` every ``interval`` seconds, with up to a fifth of jitter. ``name`` is for the log."""
 
     def __init__(self, name: str, interval: float, look: Callable[[], None]) -> None:
         self._name = name

@@ -1,0 +1,121 @@
+"""``attachment.attach``: a volume made reachable for one connector.
+
+The credentials were stored with the request, before the first step; they are read from the row and never copied.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from volumed.db import attachments, volumes
+from volumed.model.records import Json, Operation
+from volumed.model.states import AttachStatus, VolumeStatus
+from volumed.operations.locks import Claims
+from volumed.operations.procedure import PoolChange
+from volumed.volume import notifications
+from volumed.volume.backend import Backend, access_of, volume_ref
+from volumed.volume.exports import lock_of, settle
+from volumed.volume.work import AttachmentWork, read_attachment
+
+#: Keys of a connection's data that are the attachment's credentials: filled in from its row where it is answered.
+SECRET_KEYS = ("auth_method", "auth_username", "auth_password")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Let the attachment's initiator in, beside those who are in already."""
+
+    backend: Backend
+    name: str = "export"
+
+    def do(self, work: AttachmentWork) -> None:
+        settle(self.backend, work.volume)
+        told = self.backend.driver.connection_info(volume_ref(work.volume), access_of(work.attachment))
+        work.connection_info = without_secrets(told)
+
+    def undo(self, work: AttachmentWork) -> None:
+        settle(self.backend, work.volume, without=work.attachment.id)
+
+
+def without_secrets(connection_info: Json) -> Json:
+    """The connection's information as it is stored and logged."""
+    data: dict[str, Any] = connection_info["data"]
+    return connection_info | {"data": {key: value for key, value in data.items() if key not in SECRET_KEYS}}
+
+
+class Attach:
+    """See the module. The volume's data is locked too, so that nobody writes to what is just being copied."""
+
+    kind = "attachment.attach"
+    no_return: str | None = None
+    elsewhere = None
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.steps = (Export(backend),)
+
+    def prepare(self, operation: Operation) -> AttachmentWork:
+        return read_attachment(self._backend, operation)
+
+    def locks(self, work: AttachmentWork) -> Claims:
+        return Claims(exclusive=[work.volume.id, lock_of(work.volume.id)])
+
+    def succeed(self, tx: Connection, work: AttachmentWork) -> None:
+        volumes.touch(tx, work.volume.id)
+        attachments.change(tx, work.attachment.id, connection_info=work.connection_info, error=None)
+        notifications.of_volume(
+            tx, work.operation, work.volume, "attach.end", work.volume.status, attachment_id=work.attachment.id
+        )
+
+    def fail(self, tx: Connection, work: AttachmentWork, error: Json) -> PoolChange | None:
+        volumes.touch(tx, work.volume.id)
+        attachments.move(
+            tx,
+            work.attachment.id,
+            AttachStatus.ATTACHING,
+            AttachStatus.ERROR_ATTACHING,
+            error=error,
+            credentials=None,
+            connection_info=None,
+        )
+        status = settle_status(tx, work.volume.id)
+        notifications.of_volume(
+            tx, work.operation, work.volume, "attach.error", status, attachment_id=work.attachment.id, error=error
+        )
+        return None
+
+    def ended(self, work: AttachmentWork, state: str) -> None:
+        """Nothing to tell: an attachment changes no capacity."""
+
+
+def settle_status(tx: Connection, volume_id: str) -> VolumeStatus:
+    """Put the volume into the status that its attachments say; the caller has taken its row."""
+    statuses = {row.attach_status for row in attachments.of_volume(tx, volume_id)}
+    if statuses & {AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING}:
+        to = VolumeStatus.IN_USE
+    elif AttachStatus.DETACHING in statuses:
+        to = VolumeStatus.DETACHING
+    elif AttachStatus.ATTACHING in statuses:
+        to = VolumeStatus.ATTACHING
+    elif statuses:
+        to = VolumeStatus.RESERVED
+    else:
+        to = VolumeStatus.AVAILABLE
+    found = VolumeStatus(volumes.get(tx, volume_id).status)
+    if found in _ATTACHMENT_STATUSES:
+        volumes.move(tx, volume_id, found, to)
+        return to
+    return found
+
+
+#: Statuses of a volume that follow from its attachments.
+_ATTACHMENT_STATUSES = frozenset(
+    {
+        VolumeStatus.AVAILABLE,
+        VolumeStatus.RESERVED,
+        VolumeStatus.ATTACHING,
+        VolumeStatus.IN_USE,
+        VolumeStatus.DETACHING,
+    }
+)

@@ -1,0 +1,67 @@
+"""``cleanup``: removes what the undo of a create could not remove in time, once the backend is well again.
+
+The request that left it went on long ago; only the storage's allocation waits for this.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from volumed.driver.interface import VolumeRef
+from volumed.model.host import pool_of
+from volumed.model.records import Json, Operation
+from volumed.operations.locks import Claims
+from volumed.operations.procedure import OneWay, PoolChange
+from volumed.volume.backend import Backend
+from volumed.volume.capabilities import Reporter
+from volumed.volume.exports import lock_of
+
+
+@dataclass
+class CleanupWork:
+    operation: Operation
+    left: VolumeRef
+    progress: Any = None
+
+
+@dataclass(frozen=True)
+class RemoveLeftover(OneWay):
+    """Remove the half-made volume and its export; nothing left is fine."""
+
+    backend: Backend
+    name: str = "remove"
+
+    def do(self, work: CleanupWork) -> None:
+        self.backend.driver.remove_export(work.left)
+        self.backend.driver.delete(work.left)
+
+
+class Cleanup:
+    """See the module."""
+
+    kind = "cleanup"
+    no_return: str | None = "remove"
+    elsewhere = None
+
+    def __init__(self, backend: Backend, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.steps = (RemoveLeftover(backend),)
+
+    def prepare(self, operation: Operation) -> CleanupWork:
+        args = operation.args
+        left = VolumeRef(id=operation.volume_id, size=args["size"], pool=pool_of(args["host"] or "") or "")
+        return CleanupWork(operation, left)
+
+    def locks(self, work: CleanupWork) -> Claims:
+        return Claims(exclusive=[work.left.id, lock_of(work.left.id)])
+
+    def succeed(self, tx: Connection, work: CleanupWork) -> PoolChange | None:
+        storage_id = work.operation.args.get("storage_id")
+        return PoolChange(storage_id, -work.left.size, -1) if storage_id else None
+
+    def fail(self, tx: Connection, work: CleanupWork, error: Json) -> PoolChange | None:
+        return None  # the allocation stays: the leftover is still there
+
+    def ended(self, work: CleanupWork, state: str) -> None:
+        self._reporter.changed()

@@ -1,0 +1,83 @@
+"""Which initiator reaches which volume: what the attachments want, made so on the backend.
+
+One mechanism for attach, detach and restart: the wanted set is read from the rows under the export's lock, and the
+driver makes it true. An export that is right already is not touched.
+"""
+
+import logging
+
+from volumed.db import attachments, volumes
+from volumed.driver.interface import ActualExport, VolumeRef
+from volumed.model.errors import BackendError
+from volumed.model.records import Attachment, Volume
+from volumed.model.states import VolumeStatus
+from volumed.operations.locks import Claims, NodeLocks, ResourceLocked
+from volumed.volume.backend import Backend, volume_ref
+
+LOG = logging.getLogger(__name__)
+
+#: Statuses of a volume that is whole: those are exported from the start where ``export_on_create`` says so.
+_WHOLE = frozenset(VolumeStatus) - {VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.ERROR}
+
+
+def lock_of(volume_id: str) -> str:
+    """The name of the lock of a volume's export, beside the lock of its data."""
+    return f"export-{volume_id}"
+
+
+def settle(backend: Backend, volume: Volume, without: str | None = None) -> None:
+    """Make the export of ``volume`` what its attachments want; ``without`` leaves one of them out (an undo).
+
+    The caller holds the export's lock.
+    """
+    wanted = [access for access in backend.accesses_to(volume.id) if access.attachment_id != without]
+    if wanted or backend.export_on_create:
+        backend.driver.ensure_export(volume_ref(volume), wanted)
+    else:
+        backend.driver.remove_export(volume_ref(volume))
+
+
+def reconcile(backend: Backend, locks: NodeLocks) -> int:
+    """Apply the difference between the actual exports and the wanted ones; how many were changed.
+
+    Actual first, wanted after: whatever came between is either seen as wanted or read again under its lock.
+    """
+    actual = backend.driver.exports()
+    with backend.database.reading() as tx:
+        reachable = attachments.reachable_on(tx, backend.host)
+        always = volumes.placed_on(tx, backend.host) if backend.export_on_create else []
+    wanted: dict[str, list[Attachment]] = {volume.id: [] for volume in always if volume.status in _WHOLE}
+    for attachment in reachable:
+        wanted.setdefault(attachment.volume_id, []).append(attachment)
+    different = [
+        volume_id
+        for volume_id in sorted(actual.keys() | wanted.keys())
+        if not _is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
+    ]
+    changed = sum(_apply(backend, locks, volume_id) for volume_id in different)
+    if different:
+        LOG.info("exports of %s: %d differed, %d changed", backend.host, len(different), changed)
+    return changed
+
+
+def _is_as_wanted(found: ActualExport | None, wanted: list[Attachment] | None) -> bool:
+    if found is None or wanted is None:
+        return found is None and wanted is None
+    return found.usernames == {(attachment.credentials or {}).get("username") for attachment in wanted}
+
+
+def _apply(backend: Backend, locks: NodeLocks, volume_id: str) -> bool:
+    try:
+        with locks.holding(Claims(exclusive=[lock_of(volume_id)]), patience=0):
+            with backend.database.reading() as tx:
+                volume = volumes.find(tx, volume_id)
+            if volume is None:
+                backend.driver.remove_export(VolumeRef(id=volume_id, size=0, pool=""))
+            elif volume.status != VolumeStatus.DELETING:
+                settle(backend, volume)
+            return True
+    except ResourceLocked:
+        return False  # an operation works on it and settles it
+    except BackendError as error:
+        LOG.warning("export of volume %s cannot be restored: %s", volume_id, error)
+        return False
