@@ -136,7 +136,7 @@ class Daemon:
         return Session(self.url, f"{user}:{project}", microversion)
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process that names this state folder in its command line or environment."""
+        """Every living process that works in this state folder or names it in its command line or environment."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -144,9 +144,8 @@ class Daemon:
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return any(wanted in word for word in process.cmdline()) or any(
-                wanted in value for value in process.environ().values()
-            )
+            words = (*process.cmdline(), *process.environ().values(), process.cwd())
+            return any(wanted in word for word in words)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 
