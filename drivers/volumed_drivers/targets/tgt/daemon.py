@@ -25,7 +25,7 @@ SOCKET = "control"
 PORT_FILE = "port"
 LOG_FILE = "tgtd.log"
 
-#: Seconds that tgtd may take to answer after its start, and to end after a signal.
+#: Seconds that tgtd may take to answer after its start, and to end when it is asked.
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 5.0
 
@@ -81,17 +81,20 @@ class Daemon:
         return self.find() or self._start()
 
     def stop(self) -> None:
-        """End tgtd; it must have no targets any more, because it ignores SIGTERM while it has some."""
+        """End tgtd, which has no targets any more. A SIGTERM would do nothing until tgtd's next event."""
         process = self.find()
         if process is None:
             return
         crash_point("tgt.stop.before")
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            _signal(process, number)
-            if self._wait_end(process):
-                break
-        (self._folder / f"{SOCKET}.0").unlink(missing_ok=True)
-        (self._folder / f"{SOCKET}.0.lock").unlink(missing_ok=True)
+        try:
+            self.management.shut_down()
+        except (Refused, Unanswered, NotListening) as error:
+            LOG.warning("tgtd is killed: backend=%s reason=%s", self._backend, error)
+        if not self._wait_end(process):
+            _kill(process)
+            self._wait_end(process)
+        for name in (f"{SOCKET}.0", f"{SOCKET}.0.lock"):
+            (self._folder / name).unlink(missing_ok=True)
         crash_point("tgt.stop.after")
 
     def _start(self) -> Process:
@@ -102,6 +105,7 @@ class Daemon:
         self._check_port()
         crash_point("tgt.start.before")
         self._child = self._spawn(program)
+        crash_point("tgt.spawn.after")
         process = self._wait_ready(self._child)
         crash_point("tgt.start.after")
         LOG.info("started tgtd: backend=%s pid=%d portal=%s", self._backend, process.pid, self.portal)
@@ -205,14 +209,15 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def _signal(process: Process, number: signal.Signals) -> None:
+def _kill(process: Process) -> None:
+    """Kill exactly this process: its number may be another's by now."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return
     try:
         if _started(process.pid) == process.started:
-            signal.pidfd_send_signal(handle, number)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
     except ProcessLookupError:
         pass
     finally:

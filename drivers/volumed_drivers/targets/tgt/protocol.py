@@ -25,6 +25,7 @@ _NO_LUN = (1 << 64) - 1
 
 
 class Mode(IntEnum):
+    SYSTEM = 0
     TARGET = 1
     DEVICE = 2
     PORTAL = 3
@@ -108,6 +109,10 @@ class Management:
         with self._connect() as stream:
             credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return int(struct.unpack("3i", credentials)[0])
+
+    def shut_down(self) -> None:
+        """Ask tgtd to end. Refused with ``DRIVER_ACTIVE`` while it has targets."""
+        self._request("end", Mode.SYSTEM, Op.DELETE)
 
     def new_target(self, tid: int, name: str) -> None:
         self._request("make a target", Mode.TARGET, Op.NEW, tid=tid, words=f"targetname={name}")

@@ -1,0 +1,37 @@
+"""What all tests share: a test names the real parts it needs, and says how to get the one that is missing."""
+
+import os
+import shutil
+
+import pytest
+
+#: Programs that tests need, and the Debian packages they come in.
+PACKAGES = {
+    "tgtd": "tgt",
+    "qemu-io": "qemu-utils qemu-block-extra",
+    "iscsi-ls": "libiscsi-bin",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.ext4": "e2fsprogs",
+}
+
+#: Where Debian keeps what only root runs by name.
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+#: Parts that are mounted, which only root may.
+_MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
+    for marker in item.iter_markers("part"):
+        missing = _missing(marker.args[0])
+        if missing:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+
+
+def _missing(part: str) -> str | None:
+    if shutil.which(part, path=_PATH) is None:
+        return f"{part} is missing: apt-get install {PACKAGES.get(part, part)}"
+    if part in _MOUNTED and os.geteuid() != 0:
+        return f"{part}: mounting needs root"
+    return None
