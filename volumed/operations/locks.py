@@ -1,8 +1,8 @@
 """Locks of this node: one process per service, and one writer per resource.
 
 A lock is a ``flock`` on a file: the kernel drops it with the last process that holds it, which may be a command that
-outlived us with the lock as its stdin. The file of a resource is removed by its last holder; whoever opened it meanwhile notices
-that the name is gone and takes a new one.
+outlived us with the lock as its stdin. The file of a resource is removed by its last holder; whoever opened it meanwhile
+sees that the name is gone and takes a new one.
 
 Source: flock(2); a lock belongs to the open file, so two threads of one process exclude each other too.
 """
@@ -125,9 +125,14 @@ class ServiceLock:
             found = os.pread(descriptor, 1024, 0).decode(errors="replace").strip() or "an unknown process"
             os.close(descriptor)
             raise ServiceLocked(service=self._service, holder=found, path=self._path) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
         self._descriptor = descriptor
+        self.tell(holder)
+
+    def tell(self, holder: str) -> None:
+        """Tell others more of the holder than was known when the lock was taken."""
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{holder}\n".encode(), 0)
 
     def release(self) -> None:
         """Stop being the service; the file stays, its lock does not."""

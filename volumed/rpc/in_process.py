@@ -12,7 +12,6 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from queue import Empty
-from time import monotonic
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, virtual
@@ -24,6 +23,9 @@ SCHEME = "in-process"
 
 #: Messages that one queue holds at most.
 MOST_WAITING = 10_000
+
+#: Seconds after which a sleeping consumer is let go, so that oslo.messaging sees when it is to stop.
+LONGEST_SLEEP = 0.2
 
 
 def register() -> None:
@@ -195,16 +197,13 @@ class Transport(virtual.Transport):  # type: ignore[misc]
         return "-"
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:
-        """Deliver one message, waiting up to ``timeout`` seconds. Raises ``TimeoutError``."""
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            self.arrival.clear()
-            try:
-                self.cycle.get(self._deliver, timeout=timeout)
-                return
-            except Empty:
-                if not self.arrival.wait(None if deadline is None else max(0.0, deadline - monotonic())):
-                    raise TimeoutError from None
+        """Deliver one message, or wait until there may be one. Raises ``TimeoutError`` after a while without."""
+        self.arrival.clear()
+        try:
+            self.cycle.get(self._deliver, timeout=timeout)
+        except Empty:
+            if not self.arrival.wait(LONGEST_SLEEP if timeout is None else min(timeout, LONGEST_SLEEP)):
+                raise TimeoutError from None
 
     def close_connection(self, connection: Any) -> None:
         self.broker.unsubscribe(self.arrival)

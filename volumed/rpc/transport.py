@@ -18,22 +18,31 @@ from volumed.rpc.dispatcher import RpcDispatcher
 ERROR_MODULES = ["volumed.model.errors"]
 
 #: All services in one process: no broker.
-IN_PROCESS_URL = f"kombu+{in_process.SCHEME}:///"
+IN_PROCESS_URL = f"kombu+{in_process.SCHEME}:///volumed"
+
+
+def known_options() -> list[tuple[str, list[Any]]]:
+    """Every option that oslo.messaging reads, by group."""
+    return [
+        *((group or "DEFAULT", list(options)) for group, options in opts.list_opts()),
+        ("oslo_messaging_tracing", tracing.oslo_messaging_tracing),
+        ("oslo_messaging_metrics", metrics.oslo_messaging_metrics),
+    ]
 
 
 def register_options(conf: cfg.ConfigOpts) -> None:
-    """Register everything that oslo.messaging reads; on a ``ConfigOpts`` of one's own it does not do so itself."""
-    for group, options in opts.list_opts():
-        conf.register_opts(options, group=group)
-    conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
-    conf.register_opts(metrics.oslo_messaging_metrics, group="oslo_messaging_metrics")
+    """Register them all; on a ``ConfigOpts`` of one's own oslo.messaging misses some."""
+    for group, options in known_options():
+        conf.register_opts(options, group=None if group == "DEFAULT" else group)
 
 
-def make_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
-    """A connection of its own to the broker at ``url``, by default the configured ``transport_url``."""
+def make_transport(conf: cfg.ConfigOpts) -> Any:
+    """A connection of its own to the broker at the configured ``transport_url``."""
     register_options(conf)
-    in_process.register()
-    return oslo_messaging.get_rpc_transport(conf, url=url, allowed_remote_exmods=ERROR_MODULES)
+    if conf.transport_url.startswith(f"kombu+{in_process.SCHEME}:"):
+        in_process.register()
+        conf.set_default("heartbeat_timeout_threshold", 0, group="oslo_messaging_rabbit")
+    return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=ERROR_MODULES)
 
 
 def make_server(transport: Any, exchange: str, topic: str, server: str, dispatcher: RpcDispatcher) -> Any:

@@ -1,0 +1,72 @@
+"""Brings a database to the schema of this release, and refuses one that a newer release has changed.
+
+alembic is imported only when there is something to do: a start at the newest revision costs one query.
+"""
+
+import logging
+import uuid
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from volumed.db import deployment
+from volumed.db.engine import Database
+from volumed.model.errors import ConfigurationError
+
+LOG = logging.getLogger(__name__)
+
+#: The newest revision; a test holds it against the files in ``migrations/versions``.
+NEWEST = "0001"
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def version(database: Database) -> str | None:
+    """The revision that the database is at, None when it is empty."""
+    with database.reading() as tx:
+        return _version(tx)
+
+
+def check(database: Database) -> None:
+    """Raise ``ConfigurationError`` unless the database is at the revision of this release."""
+    found = version(database)
+    if found != NEWEST:
+        raise ConfigurationError(
+            option="[database] connection", reason=f"the schema is at {found or 'nothing'}, this release needs {NEWEST}"
+        )
+
+
+def upgrade(database: Database, to: str = NEWEST, migrations: Path = MIGRATIONS) -> None:
+    """Migrate to the revision ``to``, all or nothing where the database can; a database that is there is left alone.
+
+    Raises ``ConfigurationError`` when the schema is of a release that this one does not know.
+    """
+    found = version(database)
+    if found == to:
+        return
+    _migrate(database, found, to, migrations)
+    LOG.info("the schema was migrated from %s to %s", found or "nothing", to)
+
+
+def _migrate(database: Database, found: str | None, to: str, migrations: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        reason = f"the schema is at {found}, made by a newer release; this one knows up to {to}"
+        raise ConfigurationError(option="[database] connection", reason=reason)
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+        deployment.ensure(connection, str(uuid.uuid4()))
+
+
+def _version(tx: Connection) -> str | None:
+    if not inspect(tx).has_table("alembic_version"):
+        return None
+    found = tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)

@@ -1,0 +1,221 @@
+"""All services in one process: what ``volumed up`` runs.
+
+Puts the rooms together and nothing else. Only configuration tells this from services on many nodes.
+"""
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+from oslo_service import service
+
+from volumed import conf as configuration
+from volumed.api.app import make_app
+from volumed.api.tier import ApiParts
+from volumed.conf import verify
+from volumed.db import migrate, volume_types
+from volumed.db.engine import Database
+from volumed.driver.registry import driver_options
+from volumed.launch.http import Address, HttpService
+from volumed.launch.service import Identity, Manager, Service
+from volumed.launch.state_folder import StateFolder
+from volumed.model.errors import ConfigurationError
+from volumed.operations.ends import EndPoller
+from volumed.rpc import scheduler_client, volume_client
+from volumed.rpc.messenger import Messenger
+from volumed.rpc.scheduler_client import SchedulerClient
+from volumed.rpc.transport import IN_PROCESS_URL, known_options, make_transport, register_options
+from volumed.rpc.volume_client import VolumeClient
+from volumed.scheduler.manager import SchedulerManager
+from volumed.volume.manager import VolumeManager
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asked for."""
+
+    state: Path
+    listen: Address
+    config_files: Sequence[Path]
+    remote_noauth: bool
+    debug: bool
+
+
+def run(wishes: Wishes) -> int:
+    """Serve until a signal ends it; returns the exit status. Raises what keeps it from starting."""
+    folder = StateFolder(wishes.state)
+    folder.take()
+    try:
+        conf = _configure(wishes, folder)
+        _refuse_open_door(conf, wishes)
+        with _Process(conf, folder, wishes.listen) as process:
+            process.start()
+            return process.wait_for_signal()
+    finally:
+        folder.release()
+
+
+class _Process:
+    """Everything that lives as long as the process."""
+
+    def __init__(self, conf: cfg.ConfigOpts, folder: StateFolder, listen: Address) -> None:
+        self._conf = conf
+        self._folder = folder
+        self._database = Database(
+            conf.database.connection, pool_size=conf.database.max_pool_size, retries=conf.database.max_retries
+        )
+        self._ends = EndPoller(self._database)
+        self._launcher = service.Launcher(conf)
+        self._http = HttpService(listen, conf.api.workers, conf.graceful_shutdown_timeout)
+        self._transport = make_transport(conf)
+        self._incarnation = str(uuid.uuid4())
+        self._signalled = threading.Event()
+
+    def __enter__(self) -> "_Process":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.stop()
+        self._ends.stop()
+        self._launcher.stop()
+        self._launcher.wait()
+        self._transport.cleanup()
+        self._database.close()
+
+    def start(self) -> None:
+        """Have the schema, start every service, and say where we serve."""
+        migrate.upgrade(self._database)
+        self._database.write(volume_types.ensure_default, self._conf.api.default_volume_type)
+        services = [self._scheduler(), *map(self._volume, self._conf.enabled_backends)]
+        for each in services:
+            self._launcher.launch_service(each)
+        for each in services:
+            each.wait_until_started()
+        self._http.serve(self._app())
+        self._launcher.launch_service(self._http)
+        self._say_where()
+
+    def wait_for_signal(self) -> int:
+        """0 after the first signal; the second one ends the process where it stands."""
+        self._signalled.wait()
+        LOG.info("stopping; what does not end in time is resumed by the next start")
+        return 0
+
+    def _scheduler(self) -> Service:
+        transport = make_transport(self._conf)
+        manager = SchedulerManager(
+            self._conf, self._database, VolumeClient(self._messenger(transport)), self._conf.host
+        )
+        return self._service("volumed-scheduler", scheduler_client.TOPIC, self._conf.host, manager, transport)
+
+    def _volume(self, backend: str) -> Service:
+        transport = make_transport(self._conf)
+        manager = VolumeManager(
+            self._conf,
+            backend,
+            self._database,
+            SchedulerClient(self._messenger(transport)),
+            self._folder.path,
+            self._incarnation,
+        )
+        return self._service("volumed-volume", volume_client.TOPIC, manager.host, manager, transport)
+
+    def _service(self, binary: str, topic: str, host: str, manager: Manager, transport: Any) -> Service:
+        zone = self._conf.storage_availability_zone
+        return Service(
+            self._conf, self._database, Identity(binary, topic, host, zone, self._incarnation), manager, transport
+        )
+
+    def _messenger(self, transport: Any) -> Messenger:
+        return Messenger(transport, self._conf.rpc.control_exchange, self._conf.rpc.response_timeout)
+
+    def _app(self) -> Any:
+        messenger = self._messenger(self._transport)
+        return make_app(
+            ApiParts(
+                conf=self._conf,
+                database=self._database,
+                scheduler=SchedulerClient(messenger),
+                volume=VolumeClient(messenger),
+                ends=self._ends,
+            )
+        )
+
+    def _say_where(self) -> None:
+        url = f"http://{self._http.address}"
+        self._folder.tell(url)
+        print(
+            f"volumed serves {url} (state {self._folder.path}); "
+            f"try: VOLUMED_URL={url} VOLUMED_TOKEN=admin:admin volumed list",
+            flush=True,
+        )
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._signalled.is_set():
+            os.write(sys.stderr.fileno(), b"volumed: stopped at once; the next start resumes what was under way\n")
+            os._exit(128 + number)
+        self._signalled.set()
+
+
+def _configure(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
+    files = [*([folder.configuration] if folder.configuration.exists() else []), *wishes.config_files]
+    for path in files:
+        verify.read(path)
+    conf = configuration.load(files, _defaults(wishes, folder))
+    register_options(conf)
+    conf.set_default("transport_url", IN_PROCESS_URL)
+    known = {group: list(options) for group, options in configuration.list_opts()} | {}
+    for name in conf.enabled_backends:
+        known[name] = [*known["backend"], *driver_options(conf[name].volume_driver)]
+    for group, options in known_options():
+        known[group] = [*known.get(group, ()), *options]
+    for path in files:
+        verify.refuse_unknown(path, known)
+    verify.refuse_wrong_values(conf, [group for group in known if group != "backend"])
+    return conf
+
+
+def _defaults(wishes: Wishes, folder: StateFolder) -> dict[tuple[str, str], Any]:
+    return {
+        ("DEFAULT", "state_path"): str(folder.path),
+        ("DEFAULT", "host"): folder.host(),
+        ("DEFAULT", "enabled_backends"): ["file"],
+        ("DEFAULT", "periodic_fuzzy_delay"): 5,
+        ("DEFAULT", "debug"): wishes.debug,
+        ("database", "connection"): folder.database_url,
+        ("file", "volume_driver"): "file",
+        ("file", "target_helper"): "tgt",
+        ("file", "target_port"): 0,
+    }
+
+
+def _refuse_open_door(conf: cfg.ConfigOpts, wishes: Wishes) -> None:
+    if conf.api.auth_strategy != "noauth" or wishes.remote_noauth or _is_loopback(wishes.listen.host):
+        return
+    raise ConfigurationError(
+        option="--listen",
+        reason=f"{wishes.listen} can be reached from other machines, and with auth_strategy = noauth whoever reaches it"
+        " is an administrator if he says so; --allow-remote-noauth permits it",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return True  # not an address at all: listening says so
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)

@@ -1,0 +1,112 @@
+"""The HTTP server in front of the API's WSGI app: sockets, threads, limits and time-outs."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cheroot import wsgi
+from oslo_service import service
+
+from volumed.model.errors import ConfigurationError
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes of a request's line and headers together at most.
+MOST_HEADER_BYTES = 32 * 1024
+
+#: Connections that wait for a thread at most; more are answered with 503.
+MOST_WAITING = 256
+
+#: Connections kept open between two requests.
+MOST_KEPT_ALIVE = 512
+
+#: Seconds that a client may be silent in the middle of a request, or between two.
+SILENCE = 65
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """``HOST:PORT``, an IPv6 host in brackets. Raises ``ConfigurationError``."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ConfigurationError(option="--listen", reason=f"{text!r} is not HOST:PORT")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class HttpService(service.ServiceBase):  # type: ignore[misc]
+    """Serves ``app`` with ``threads`` threads; the port is taken when it is made, so that a taken one is told early."""
+
+    def __init__(self, address: Address, threads: int, shutdown_timeout: float) -> None:
+        self._app: Callable[..., Any] | None = None
+        self._server = wsgi.Server(
+            (address.host, address.port),
+            self._answer,
+            numthreads=threads,
+            max=threads,
+            request_queue_size=1024,
+            timeout=SILENCE,
+            shutdown_timeout=shutdown_timeout,
+            accepted_queue_size=MOST_WAITING,
+            accepted_queue_timeout=1,
+        )
+        self._server.max_request_header_size = MOST_HEADER_BYTES
+        self._server.keep_alive_conn_limit = MOST_KEPT_ALIVE
+        self._server.server_name = "volumed"
+        self._server.error_log = _log
+        self._stopped = threading.Event()
+        self.address = self._bind(address)
+
+    def _bind(self, address: Address) -> Address:
+        try:
+            self._server.prepare()
+        except (OSError, UnicodeError) as error:
+            raise ConfigurationError(option="--listen", reason=f"cannot listen on {address}: {_why(error)}") from error
+        host, port = self._server.bind_addr[:2]
+        return Address(host, port)
+
+    def serve(self, app: Callable[..., Any]) -> None:
+        """Answer with ``app`` from now on."""
+        self._app = app
+
+    def start(self) -> None:
+        """Answer until ``stop``."""
+        threading.Thread(target=self._server.serve, name="http", daemon=True).start()
+
+    def stop(self) -> None:
+        """Finish the requests that are being answered and close."""
+        if not self._stopped.is_set():
+            self._server.stop()
+            self._stopped.set()
+
+    def wait(self) -> None:
+        self._stopped.wait()
+
+    def reset(self) -> None:
+        """Nothing changes while it serves."""
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        assert self._app is not None
+        return self._app(environ, start_response)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "there is no such host"
+    return str(getattr(error, "strerror", None) or error).removeprefix("No socket could be created -- ")
+
+
+def _log(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+    LOG.log(logging.DEBUG if level <= logging.INFO else level, "%s", message, exc_info=traceback)

@@ -1,0 +1,169 @@
+"""A service: a manager with its row in ``services``, its RPC server, its reports and its periodic tasks.
+
+Knows the life cycle; knows nothing of what a manager does.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from oslo_config import cfg
+from oslo_service import service
+
+from volumed.db import services
+from volumed.db.engine import Database
+from volumed.operations.periodic import PeriodicTask, PeriodicTasks
+from volumed.rpc.dispatcher import RpcDispatcher
+from volumed.rpc.transport import make_server
+
+LOG = logging.getLogger(__name__)
+
+
+class Manager(Protocol):
+    """What a service is for: an RPC endpoint with a life cycle."""
+
+    RPC_VERSION: ClassVar[str]
+    RPC_METHODS: ClassVar[tuple[str, ...]]
+
+    def init_host(self) -> None:
+        """Begin to work; never waits for a backend or for old work."""
+
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """What comes round while the service runs."""
+
+    def state(self) -> tuple[str, str | None]:
+        """``up``, ``starting`` or ``down``, with the reason where it is not up."""
+
+    def stop(self, timeout: float) -> Any:
+        """Take nothing new and give what runs ``timeout`` seconds to end; the next start resumes the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which service this is. ``incarnation`` differs with each start."""
+
+    binary: str
+    topic: str
+    host: str
+    zone: str
+    incarnation: str
+
+
+class Service(service.ServiceBase):  # type: ignore[misc]
+    """Runs ``manager`` as ``identity``; hosted by oslo.service's launcher. ``transport`` becomes its own."""
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, database: Database, identity: Identity, manager: Manager, transport: Any
+    ) -> None:
+        self._conf = conf
+        self._database = database
+        self._manager = manager
+        self._transport = transport
+        self._server = make_server(
+            transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher([manager])
+        )
+        report = PeriodicTask("report of state", self._report, conf.report_interval)
+        self._reports = PeriodicTasks(f"report {identity.host}", [report], conf.report_interval, 0)
+        self._tasks = PeriodicTasks(
+            identity.host, manager.periodic_tasks(), conf.periodic_interval, conf.periodic_fuzzy_delay
+        )
+        self._drain = threading.Thread(target=self._stop, name=f"stop {identity.host}")
+        self._started = threading.Event()
+        self._stopped = threading.Event()
+        self.identity = identity
+        #: Why the start failed.
+        self.failure: Exception | None = None
+
+    def start(self) -> None:
+        """Be recorded, let the manager begin, take messages, report. A failure is kept in ``failure``."""
+        try:
+            self._database.write(self._register)
+            self._manager.init_host()
+            self._server.start(override_pool_size=self._conf.rpc.workers)
+            self._reports.start()
+            self._tasks.start()
+            LOG.info("service %s on %s has started", self.identity.binary, self.identity.host)
+        except Exception as error:
+            LOG.exception("service %s on %s cannot start", self.identity.binary, self.identity.host)
+            self.failure = error
+        finally:
+            self._started.set()
+
+    def wait_until_started(self) -> None:
+        """Wait for the end of ``start`` and raise what it failed with."""
+        self._started.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Begin to stop; several services stop side by side. ``wait`` waits for the end."""
+        if not self._drain.ident:
+            self._drain.start()
+
+    def wait(self) -> None:
+        """Wait until the service has stopped."""
+        self._stopped.wait()
+
+    def reset(self) -> None:
+        """Nothing of a service's configuration changes while it runs."""
+
+    def _register(self, tx: Any) -> None:
+        identity = self.identity
+        services.register(
+            tx,
+            str(uuid.uuid4()),
+            identity.binary,
+            identity.host,
+            identity.topic,
+            identity.zone,
+            identity.incarnation,
+            self._manager.RPC_VERSION,
+        )
+
+    def _report(self) -> None:
+        state, reason = self._manager.state()
+        self._tell(state, reason)
+
+    def _tell(self, state: str, reason: str | None) -> None:
+        identity = self.identity
+        ours = self._database.write(
+            services.report, identity.binary, identity.host, identity.incarnation, state, reason
+        )
+        if not ours:
+            LOG.error("another process has become service %s on %s", identity.binary, identity.host)
+
+    def _stop(self) -> None:
+        self._started.wait()
+        try:
+            for step in (
+                self._stop_listening,
+                self._tasks.stop,
+                self._stop_manager,
+                self._reports.stop,
+                self._say_down,
+            ):
+                self._try(step)
+            self._try(self._transport.cleanup)
+            LOG.info("service %s on %s has stopped", self.identity.binary, self.identity.host)
+        finally:
+            self._stopped.set()
+
+    def _stop_listening(self) -> None:
+        if self._server.listener is not None:
+            self._server.stop()
+            self._server.wait()
+
+    def _stop_manager(self) -> None:
+        self._manager.stop(self._conf.graceful_shutdown_timeout)
+
+    def _say_down(self) -> None:
+        self._tell("down", "stopped")
+
+    def _try(self, step: Any) -> None:
+        try:
+            step()
+        except Exception:
+            LOG.exception("a step of stopping %s failed; the next ones follow", self.identity.host)

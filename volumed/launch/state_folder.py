@@ -1,0 +1,70 @@
+"""The folder in which ``volumed up`` keeps everything: one process at a time, the same host name for life."""
+
+import os
+import re
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from volumed.model.errors import ConfigurationError
+from volumed.operations.locks import ServiceLock
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+
+
+def default_path() -> Path:
+    """Where the XDG base directory specification wants a user's state."""
+    data = os.environ.get("XDG_DATA_HOME") or ""
+    return (Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share") / "volumed"
+
+
+class StateFolder:
+    """``path``, made when it is missing and readable by its owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock = ServiceLock(self.path / "volumed.lock", f"volumed with the state folder {self.path}")
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+
+    @property
+    def configuration(self) -> Path:
+        """The file that is read when it is there."""
+        return self.path / "volumed.conf"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.path / 'volumed.db'}"
+
+    def take(self) -> None:
+        """Become the one process of this folder.
+
+        Raises ``ServiceLocked`` naming the one that is it already, ``ConfigurationError`` for a folder that is no use.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.take(self._holder("starting"))
+        except OSError as error:
+            raise ConfigurationError(option="--state", reason=f"cannot use {self.path}: {error.strerror}") from error
+
+    def tell(self, url: str) -> None:
+        """Say in the lock where we serve."""
+        self._lock.tell(self._holder(url))
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def host(self) -> str:
+        """This node's name: what it was called when the folder was made."""
+        path = self.path / "host"
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            name = socket.gethostname()
+            name = name if _HOST.fullmatch(name) else "volumed"
+            temporary = path.with_suffix(".new")
+            temporary.write_text(f"{name}\n")
+            temporary.replace(path)
+            return name
+
+    def _holder(self, where: str) -> str:
+        return f"pid {os.getpid()} ({where}, since {self._since})"
