@@ -1,6 +1,6 @@
 """The outbox: one row for each status change, numbered within its resource, published by one publisher."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -42,6 +42,12 @@ def add(
             published=False,
         )
     )
+
+
+def of_operations(tx: Connection, operation_ids: Collection[str], limit: int) -> list[Event]:
+    """Events of the operations, in the order in which they happened."""
+    wanted = select(events).where(events.c.operation_id.in_(list(operation_ids)))
+    return [Event(*row) for row in tx.execute(wanted.order_by(events.c.id).limit(limit))]
 
 
 def unpublished(tx: Connection, limit: int = 200) -> list[Event]:

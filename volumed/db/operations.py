@@ -18,7 +18,7 @@ from volumed.db.pages import Listing
 from volumed.db.tables import operations
 from volumed.model.errors import BusyResource, LostHold, NotFound
 from volumed.model.records import Json, Operation
-from volumed.model.states import OperationState
+from volumed.model.states import OPERATION_MOVES, OperationState
 
 #: The queue of operations that wait for a placement.
 SCHEDULER_QUEUE = "scheduler"
@@ -234,7 +234,7 @@ def note(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None
 
 def begin_undo(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
     """From here on the operation is taken back, also after a crash."""
-    _held(tx, operation, state=_O.UNDOING, error=error, timeline=list(timeline))
+    _held(tx, operation, _O.UNDOING, error=error, timeline=list(timeline))
 
 
 def pause_undo(tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json]) -> None:
@@ -242,6 +242,7 @@ def pause_undo(tx: Connection, operation: Operation, reason: str, pause: float, 
     _held(
         tx,
         operation,
+        _O.UNDOING,
         worker=None,
         wait_reason=reason,
         not_before=now() + int(pause * SECOND),
@@ -256,7 +257,7 @@ def requeue(
     _held(
         tx,
         operation,
-        state=_O.QUEUED,
+        _O.QUEUED,
         queue=queue,
         attempt=operation.attempt + 1,
         tried=list(tried),
@@ -271,7 +272,7 @@ def wait(tx: Connection, operation: Operation, reason: str, pause: float, timeli
     _held(
         tx,
         operation,
-        state=_O.WAITING,
+        _O.WAITING,
         wait_reason=reason,
         not_before=now() + int(pause * SECOND),
         timeline=list(timeline),
@@ -280,27 +281,30 @@ def wait(tx: Connection, operation: Operation, reason: str, pause: float, timeli
 
 def succeed(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
     """End the operation as asked."""
-    _held(tx, operation, state=_O.SUCCEEDED, error=None, live_key=None, timeline=list(timeline), **_ending())
+    _held(tx, operation, _O.SUCCEEDED, error=None, live_key=None, timeline=list(timeline), **_ending())
 
 
 def fail(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
     """End the operation with its reason."""
-    _held(tx, operation, state=_O.FAILED, error=error, live_key=None, timeline=list(timeline), **_ending())
+    _held(tx, operation, _O.FAILED, error=error, live_key=None, timeline=list(timeline), **_ending())
 
 
 def _ending() -> dict[str, Any]:
     return {"ended_at": now(), "updated_at": now()}
 
 
-def _held(tx: Connection, operation: Operation, **values: Any) -> None:
+def _held(tx: Connection, operation: Operation, to: OperationState | None = None, **values: Any) -> None:
+    """Change the row while it is its worker's, and only along the table of states."""
+    sources = [state for state in _TAKEN if to is None or to in OPERATION_MOVES[state]]
+    moved = {} if to is None else {"state": to.value}
     changed = tx.execute(
         update(operations)
         .where(
             operations.c.id == operation.id,
             operations.c.epoch == operation.epoch,
-            operations.c.state.in_(_TAKEN),
+            operations.c.state.in_(sources),
         )
-        .values({"updated_at": now()} | values)
+        .values({"updated_at": now()} | moved | values)
     )
     if not changed.rowcount:
         raise LostHold(operation_id=operation.id, epoch=operation.epoch)

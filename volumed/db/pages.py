@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, or_, select, true
 
 from volumed.model.errors import NotFound
 
@@ -48,7 +48,7 @@ class Listing:
 
 def page(
     tx: Connection, wanted: Select[Any], table: Table, listing: Listing, resource_type: str
-) -> Sequence[Row[tuple[Any, ...]]]:
+) -> Sequence[Any]:
     """The rows of ``wanted`` (a SELECT of ``table``) on the page. Raises ``NotFound`` without the marker's row."""
     sort = _total_order(listing.sort)
     wanted = wanted.where(*_conditions(table, listing))
@@ -88,7 +88,8 @@ def _conditions(table: Table, listing: Listing) -> list[ColumnElement[bool]]:
 def _one_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     known = [value for value in values if value is not None]
     if len(known) == 1 and len(values) == 1:
-        return column == known[0]
+        only: ColumnElement[bool] = column == known[0]
+        return only
     among = column.in_(known) if known else false()
     return or_(among, column.is_(None)) if len(known) < len(values) else among
 

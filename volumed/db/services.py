@@ -1,11 +1,16 @@
 """Queries of the services that report."""
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, insert, select, update
 
 from volumed.db.clock import SECOND, now
 from volumed.db.tables import services
 from volumed.model.errors import NotFound
 from volumed.model.records import Service
+
+#: The binary of a volume service, ``host@backend`` being its host.
+VOLUME_BINARY = "volumed-volume"
 
 
 def register(
@@ -62,3 +67,18 @@ def all_with_age(tx: Connection) -> list[tuple[Service, float]]:
     wanted = select(services, (now() - services.c.updated_at).label("age"))
     rows = tx.execute(wanted.order_by(services.c.binary, services.c.host))
     return [(Service(*row[:-1]), row[-1] / SECOND) for row in rows]
+
+
+def zones(tx: Connection) -> dict[str, bool]:
+    """The availability zones of the volume services, each with whether one of them is enabled."""
+    wanted = select(services.c.availability_zone, services.c.disabled).where(services.c.binary == VOLUME_BINARY)
+    found: dict[str, bool] = {}
+    for zone, disabled in tx.execute(wanted.distinct()):
+        found[zone] = found.get(zone, False) or not disabled
+    return found
+
+
+def ids_of(tx: Connection, hosts: Collection[str]) -> dict[str, str]:
+    """The ids of the volume services, by ``host@backend``."""
+    wanted = select(services.c.host, services.c.id).where(services.c.host.in_(list(hosts)))
+    return {row[0]: row[1] for row in tx.execute(wanted.where(services.c.binary == VOLUME_BINARY))}

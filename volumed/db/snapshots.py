@@ -32,12 +32,6 @@ def of_volume(tx: Connection, volume_id: str) -> list[Snapshot]:
     return [Snapshot(*row) for row in tx.execute(wanted)]
 
 
-def of_volume(tx: Connection, volume_id: str) -> list[Snapshot]:
-    """The volume's snapshots in id order: the order in which they are taken."""
-    wanted = select(snapshots).where(snapshots.c.volume_id == volume_id).order_by(snapshots.c.id)
-    return [Snapshot(*row) for row in tx.execute(wanted)]
-
-
 def page(tx: Connection, listing: Listing) -> list[Snapshot]:
     """One page of snapshots."""
     return [Snapshot(*row) for row in pages.page(tx, select(snapshots), snapshots, listing, "snapshot")]

@@ -31,7 +31,7 @@ def get(tx: Connection, reference: str) -> VolumeType:
 
 def name_of(tx: Connection, type_id: str) -> str:
     """The type's name. Raises ``NotFound``."""
-    found = tx.execute(select(volume_types.c.name).where(volume_types.c.id == type_id)).scalar()
+    found: str | None = tx.execute(select(volume_types.c.name).where(volume_types.c.id == type_id)).scalar()
     if found is None:
         raise _absent(type_id)
     return found

@@ -1,10 +1,15 @@
 """Queries of volumes."""
 
-from sqlalchemy import Connection, func, select
+from dataclasses import dataclass
 
+from sqlalchemy import Connection, bindparam, func, select
+
+from volumed.db import pages
 from volumed.db.clock import SECOND, now
+from volumed.db.pages import Listing
 from volumed.db.rows import Rows
-from volumed.db.tables import operations, volumes
+from volumed.db.tables import operations, volume_types, volumes
+from volumed.model.errors import NotFound
 from volumed.model.records import Volume
 from volumed.model.states import VOLUME_MOVES, VolumeStatus
 
@@ -53,3 +58,35 @@ def allocation_of(tx: Connection, storage_id: str) -> tuple[int, int]:
     counted = select(func.coalesce(func.sum(volumes.c.size), 0), func.count()).where(volumes.c.storage_id == storage_id)
     row = tx.execute(counted).one()
     return int(row[0]), int(row[1])
+
+
+_WITH_TYPE = select(volumes, volume_types.c.name.label("type_name")).join_from(
+    volumes, volume_types, volume_types.c.id == volumes.c.volume_type_id
+)
+_ONE_WITH_TYPE = _WITH_TYPE.where(volumes.c.id == bindparam("wanted"))
+
+
+@dataclass(frozen=True, slots=True)
+class TypedVolume:
+    """A volume with the name of its type."""
+
+    volume: Volume
+    type_name: str
+
+
+def get_typed(tx: Connection, volume_id: str, project_id: str | None = None) -> TypedVolume:
+    """The volume, of ``project_id`` unless None. Raises ``NotFound``, also for another project's."""
+    row = tx.execute(_ONE_WITH_TYPE, {"wanted": volume_id}).first()
+    if row is None or (project_id is not None and row.project_id != project_id):
+        raise NotFound(resource_type="volume", resource_id=volume_id)
+    return TypedVolume(Volume(*row[:-1]), row[-1])
+
+
+def page(tx: Connection, listing: Listing) -> list[TypedVolume]:
+    """One page of volumes."""
+    return [TypedVolume(Volume(*row[:-1]), row[-1]) for row in pages.page(tx, _WITH_TYPE, volumes, listing, "volume")]
+
+
+def count(tx: Connection, listing: Listing) -> int:
+    """How many volumes the whole list has."""
+    return pages.count(tx, volumes, listing)

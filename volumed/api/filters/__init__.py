@@ -1,0 +1,1 @@
+"""What each list may be filtered and sorted by."""

@@ -1,0 +1,93 @@
+"""What every request passes before its handler, in this order; each class is one idea.
+
+Requests get an id, the project leaves the path, the caller is identified, the microversion settled, the body read.
+"""
+
+import re
+from typing import Any, Final
+from uuid import uuid4
+
+import falcon
+
+from volumed.api import microversions
+from volumed.api.request import ApiRequest
+from volumed.identity.callers import Identity, Unauthenticated
+from volumed.model.errors import Invalid
+
+#: Paths that need no identity.
+OPEN_PATHS: Final = frozenset({"/", "/v3", "/healthcheck", "/metrics"})
+
+_GLOBAL_REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class RequestIds:
+    """Gives each request its id, and names it in the answer."""
+
+    def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
+        req.request_id = f"req-{uuid4()}"
+        asked = req.get_header("X-OpenStack-Request-ID")
+        req.global_request_id = asked if asked and _GLOBAL_REQUEST_ID.fullmatch(asked) else None
+        resp.set_header("x-openstack-request-id", req.request_id)
+        resp.set_header("x-compute-request-id", req.request_id)
+
+
+class ProjectPaths:
+    """Makes ``/v3/PROJECT/volumes`` and ``/v3/volumes`` the same. ``collections``: what may follow ``/v3``."""
+
+    def __init__(self, collections: frozenset[str]) -> None:
+        self._collections = collections
+
+    def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
+        parts = req.path.split("/", 3)
+        if len(parts) < 3 or parts[1] != "v3" or parts[2] in self._collections:
+            return
+        req.path_project = parts[2]
+        req.path = "/v3/" + parts[3] if len(parts) == 4 else "/v3"
+
+
+class Authentication:
+    """Identifies the caller; the project of the path must be the caller's, unless that is an administrator."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
+        if req.path in OPEN_PATHS:
+            return
+        caller = self._identity.caller(req.get_header("X-Auth-Token"), req.request_id, req.global_request_id)
+        if caller is None:
+            raise Unauthenticated
+        if req.path_project is not None and req.path_project != caller.project_id and not caller.is_admin:
+            raise Invalid(reason="Malformed request url")
+        req.caller = caller
+
+
+class Microversions:
+    """Settles the version that the request is answered in, and names it in the answer."""
+
+    def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
+        if not req.path.startswith("/v3"):
+            return
+        resp.set_header("Vary", microversions.HEADER)
+        req.minor = microversions.minor_of(req.get_header(microversions.HEADER))
+        resp.set_header(microversions.HEADER, f"{microversions.SERVICE} {microversions.spelled(req.minor)}")
+
+
+class Bodies:
+    """Reads the body, of ``limit`` bytes at most."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
+        if req.method in {"GET", "HEAD", "DELETE", "OPTIONS"}:
+            return
+        if (req.content_length or 0) > self._limit:
+            raise falcon.HTTPContentTooLarge(description=f"The body has more than {self._limit} bytes.")
+        stream: Any = req.bounded_stream if req.content_length is not None else req.stream
+        # Without a length only a chunked body has an end of its own; any other would be waited for in vain.
+        if req.content_length is None and req.get_header("Transfer-Encoding", default="").lower() != "chunked":
+            return
+        req.body = stream.read(self._limit + 1)
+        if len(req.body) > self._limit:
+            raise falcon.HTTPContentTooLarge(description=f"The body has more than {self._limit} bytes.")

@@ -1,0 +1,16 @@
+"""A rule as the policy files write it: names are the Block Storage service's, so that operators know them."""
+
+from dataclasses import dataclass
+
+ADMIN = "rule:admin_api"
+ADMIN_OR_OWNER = "rule:admin_or_owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``check`` is the default; ``operations`` are ``METHOD PATH``, for the sample file."""
+
+    name: str
+    check: str
+    description: str
+    operations: tuple[str, ...]
