@@ -33,6 +33,19 @@ OPTIONS = [
         help="How often work past its point of no return is tried again before its volume is set to an error status.",
     ),
     cfg.FloatOpt(
+        "undo_timeout",
+        default=60,
+        min=0,
+        help="Seconds that an undo is tried; then the rest becomes a cleanup operation and the request goes on.",
+    ),
+    cfg.FloatOpt(
+        "lock_patience",
+        default=1,
+        min=0,
+        help="Seconds that work waits for a resource's lock on its thread; then it waits visibly without one.",
+    ),
+    cfg.FloatOpt("progress_interval", default=10, min=0.1, help="Seconds between two notes of a long work's progress."),
+    cfg.FloatOpt(
         "retry_pause", default=1, min=0, help="Seconds before the first retry; doubled with each further one."
     ),
     cfg.IntOpt("operation_retention", default=259200, min=0, help="Seconds that an ended operation is kept."),

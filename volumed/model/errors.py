@@ -189,6 +189,7 @@ class BackendInvalid(BackendError):
     """The backend refuses the wish itself; asking again is in vain."""
 
     message = "{backend} refuses {what}: {reason}"
+    retry_elsewhere = False
 
 
 class OutcomeUnknown(BackendError):

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from volumed.db import operations, pools, quotas, snapshots, volume_types, volumes
+from volumed.db import operations, placements, pools, quotas, snapshots, volume_types, volumes
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.driver.interface import PoolCapabilities
@@ -139,7 +139,7 @@ class Adoption:
             volume_id,
             source_id=source,
             lane="long" if source else "short",
-            args=operations.create_arguments(tx, volume) | {"host_given": True},
+            args=placements.create_arguments(tx, volume) | {"host_given": True},
         )
 
     def _make_delete(self, tx: Connection, context: RequestContext, volume_id: str) -> NewOperation:

@@ -1,0 +1,296 @@
+"""One operation from claim to end: repeats, undo in order, retries forward, another placement, a database that goes."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from volumed.db import operations
+from volumed.db.engine import Database
+from volumed.db.operations import NewOperation
+from volumed.model.errors import BackendFull, BackendInvalid, BackendUnreachable, NotFound, ServiceUnavailable
+from volumed.operations.engine import Engine, Rules
+from volumed.operations.locks import Claims, NodeLocks
+from volumed.operations.procedure import Tried
+
+QUEUE = "node@disk"
+RULES = Rules(
+    scheduler_max_attempts=2,
+    forward_retries=2,
+    retry_pause=0.0,
+    undo_timeout=0.2,
+    lock_patience=0.0,
+    progress_interval=0.0,
+)
+
+
+class Work:
+    def __init__(self, operation):
+        self.operation = operation
+        self.progress = None
+
+
+class Recorded:
+    """A step that notes what is done to it and fails as told."""
+
+    def __init__(self, name, log, failures=(), undo_failures=()):
+        self.name = name
+        self.log = log
+        self.failures = list(failures)
+        self.undo_failures = list(undo_failures)
+
+    def do(self, work):
+        self.log.append(f"do {self.name}")
+        if self.failures and (error := self.failures.pop(0)) is not None:
+            raise error
+
+    def undo(self, work):
+        self.log.append(f"undo {self.name}")
+        if self.undo_failures and (error := self.undo_failures.pop(0)) is not None:
+            raise error
+
+
+class Elsewhere:
+    def __init__(self, log):
+        self.log = log
+
+    def retreat(self, tx, work, error):
+        self.log.append("retreat")
+        return Tried("node@disk#pool", "storage-1", error), None
+
+    def cleanup(self, work):
+        leftover = str(uuid.uuid4())
+        return NewOperation(leftover, "cleanup", "leftover", leftover, "v", "p", "u", "req-1", QUEUE)
+
+
+class Recipe:
+    kind = "work"
+
+    def __init__(self, steps, log, no_return=None, elsewhere=None):
+        self.steps = tuple(steps)
+        self.log = log
+        self.no_return = no_return
+        self.elsewhere = elsewhere
+        self.missing = False
+
+    def prepare(self, operation):
+        if self.missing:
+            raise NotFound(resource_type="volume", resource_id="v")
+        return Work(operation)
+
+    def locks(self, work):
+        return Claims(exclusive=[work.operation.resource_id])
+
+    def succeed(self, tx, work):
+        self.log.append("succeed")
+
+    def fail(self, tx, work, error):
+        self.log.append("fail")
+
+    def ended(self, work, state):
+        self.log.append(f"ended {state}")
+
+
+class Bench:
+    """An engine over one recipe, with what it asked to be woken."""
+
+    def __init__(self, database: Database, folder: Path, recipe: Recipe, worker: str = "worker-1") -> None:
+        self.database = database
+        self.locks = NodeLocks(folder / "locks")
+        self.later: list[tuple[str, float]] = []
+        self.placed: list[str] = []
+        self.engine = Engine(
+            database,
+            self.locks,
+            QUEUE,
+            worker,
+            [recipe],
+            RULES,
+            lambda operation_id, lane, pause: self.later.append((operation_id, pause)),
+            lambda operation: self.placed.append(operation.id),
+        )
+
+    def run(self, operation_id: str):
+        self.engine.run(operation_id)
+        with self.database.reading() as tx:
+            return operations.get(tx, operation_id)
+
+
+@pytest.fixture
+def bench(database: Database, tmp_path: Path) -> Callable[..., Bench]:
+    return lambda recipe, **more: Bench(database, tmp_path, recipe, **more)
+
+
+def full() -> BackendFull:
+    return BackendFull(backend="disk", what="a volume", reason="no room")
+
+
+def test_all_steps_then_the_end(bench, queued) -> None:
+    log: list[str] = []
+    ended = bench(Recipe([Recorded("a", log), Recorded("b", log)], log)).run(queued())
+    assert log == ["do a", "do b", "succeed", "ended succeeded"]
+    assert ended.state == "succeeded"
+    assert [(entry["step"], entry["outcome"]) for entry in ended.timeline] == [("a", "done"), ("b", "done")]
+    assert ended.ended_at is not None
+
+
+def test_a_failure_is_undone_from_the_failed_step_backwards(bench, queued) -> None:
+    log: list[str] = []
+    steps = [Recorded("a", log), Recorded("b", log, failures=[full()]), Recorded("c", log)]
+    ended = bench(Recipe(steps, log)).run(queued())
+    assert log == ["do a", "do b", "undo b", "undo a", "fail", "ended failed"]
+    assert ended.error["message"] == "disk cannot hold a volume: no room"
+
+
+def test_an_undo_that_was_interrupted_undoes_every_step(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+    lost = database.write(operations.claim, operation_id, QUEUE, "worker-0", "token")
+    database.write(operations.begin_undo, lost, {"message": "no", "retry_elsewhere": False}, [])
+    ended = bench(Recipe([Recorded("a", log), Recorded("b", log)], log)).run(operation_id)
+    assert log == ["undo b", "undo a", "fail", "ended failed"]
+    assert ended.error["message"] == "no"
+
+
+def test_another_backend_gets_its_chance_and_the_reasons_are_kept(bench, queued) -> None:
+    log: list[str] = []
+    at = bench(Recipe([Recorded("a", log, failures=[full()])], log, elsewhere=Elsewhere(log)))
+    back = at.run(queued())
+    assert (back.state, back.queue, back.attempt, back.worker) == ("queued", "scheduler", 1, None)
+    assert back.tried[0]["storage_id"] == "storage-1"
+    assert back.tried[0]["error"]["message"].startswith("disk cannot hold")
+    assert at.placed == [back.id]
+
+
+def test_the_last_attempt_fails(bench, queued, database) -> None:
+    log: list[str] = []
+    steps = [Recorded("a", log, failures=[full(), full()])]
+    at = bench(Recipe(steps, log, elsewhere=Elsewhere(log)))
+    operation_id = queued()
+    at.run(operation_id)
+    assert database.write(operations.place, operation_id, 1, QUEUE, {})
+    ended = at.run(operation_id)
+    assert ended.state == "failed"
+    assert len(ended.tried) == 1
+
+
+def test_what_is_wrong_everywhere_is_not_tried_elsewhere(bench, queued) -> None:
+    log: list[str] = []
+    refused = BackendInvalid(backend="disk", what="it", reason="never")
+    ended = bench(Recipe([Recorded("a", log, failures=[refused])], log, elsewhere=Elsewhere(log))).run(queued())
+    assert ended.state == "failed"
+
+
+def test_past_the_point_of_no_return_it_is_tried_again(bench, queued) -> None:
+    log: list[str] = []
+    gone = BackendUnreachable(backend="disk", reason="asleep")
+    at = bench(Recipe([Recorded("a", log, failures=[gone])], log, no_return="a"))
+    operation_id = queued()
+    waiting = at.run(operation_id)
+    assert (waiting.state, waiting.wait_reason) == ("waiting", "disk cannot be reached: asleep")
+    assert at.later[0][0] == operation_id
+    assert at.run(operation_id).state == "succeeded"
+    assert log == ["do a", "do a", "succeed", "ended succeeded"]
+
+
+def test_and_ends_failed_when_it_never_works(bench, queued) -> None:
+    log: list[str] = []
+    gone = [BackendUnreachable(backend="disk", reason="asleep") for _ in range(9)]
+    at = bench(Recipe([Recorded("a", log, failures=gone)], log, no_return="a"))
+    operation_id = queued()
+    states = [at.run(operation_id).state for _ in range(3)]
+    assert states == ["waiting", "waiting", "failed"]
+    assert "undo a" not in log
+
+
+def test_an_undo_that_fails_is_tried_again_and_then_left_to_a_cleanup(bench, queued, database) -> None:
+    log: list[str] = []
+    asleep = [BackendUnreachable(backend="disk", reason="asleep") for _ in range(99)]
+    steps = [Recorded("a", log, failures=[full()], undo_failures=asleep)]
+    at = bench(Recipe(steps, log, elsewhere=Elsewhere(log)))
+    operation_id = queued()
+    paused = at.run(operation_id)
+    assert (paused.state, paused.worker) == ("undoing", None)
+    assert "asleep" in paused.wait_reason
+    time.sleep(RULES.undo_timeout)
+    assert at.run(operation_id).queue == "scheduler"
+    with database.reading() as tx:
+        left = operations.due(tx, QUEUE, "worker-1", 0.0)
+    assert len(left) == 1
+
+
+def test_a_lost_resource_ends_the_operation(bench, queued) -> None:
+    log: list[str] = []
+    recipe = Recipe([Recorded("a", log)], log)
+    recipe.missing = True
+    assert bench(recipe).run(queued()).state == "failed"
+    assert log == []
+
+
+def test_a_bug_in_a_step_is_undone_like_any_failure(bench, queued) -> None:
+    log: list[str] = []
+    ended = bench(Recipe([Recorded("a", log, failures=[KeyError("x")])], log)).run(queued())
+    assert ended.state == "failed"
+    assert ended.error == {"type": "KeyError", "message": "KeyError: 'x'", "retry_elsewhere": True}
+
+
+def test_a_worker_that_lost_its_operation_writes_nothing(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class TakenOver(Recorded):
+        def do(self, work):
+            database.write(operations.claim, operation_id, QUEUE, "worker-2", "token")
+
+    now = bench(Recipe([TakenOver("a", log)], log)).run(operation_id)
+    assert (now.state, now.worker) == ("running", "worker-2")
+    assert "ended succeeded" not in log
+
+
+def test_a_locked_resource_is_waited_for_without_a_thread(bench, queued, database) -> None:
+    log: list[str] = []
+    at = bench(Recipe([Recorded("a", log)], log))
+    operation_id = queued(resource_id="r", volume_id="r")
+    with at.locks.holding(Claims(exclusive=["r"]), patience=0):
+        waiting = at.run(operation_id)
+    assert (waiting.state, waiting.wait_reason) == ("waiting", "blocked by the lock of r on this node")
+    assert log == []
+
+
+def test_when_the_database_goes_the_operation_is_ended_after_it_is_back(bench, queued, database, monkeypatch) -> None:
+    log: list[str] = []
+    at = bench(Recipe([Recorded("a", log)], log))
+    operation_id = queued()
+    real = database.write
+
+    def gone(work, *arguments):
+        if work is operations.claim:
+            return real(work, *arguments)
+        raise ServiceUnavailable(reason="the database is away")
+
+    monkeypatch.setattr(database, "write", gone)
+    assert at.run(operation_id).state == "running"
+    monkeypatch.setattr(database, "write", real)
+    assert at.engine.dropped() == [operation_id]
+    assert at.run(operation_id).state == "succeeded"
+
+
+def test_progress_is_noted_and_stops_when_the_service_does(bench, queued) -> None:
+    log: list[str] = []
+    held = threading.Event()
+
+    class Copy(Recorded):
+        def do(self, work):
+            work.progress(1, 2)
+            if not held.is_set():
+                held.set()
+                at.engine.stop()
+            work.progress(2, 2)
+
+    at = bench(Recipe([Copy("copy", log)], log))
+    operation_id = queued()
+    left = at.run(operation_id)
+    assert (left.state, left.timeline[0]["done_bytes"]) == ("running", 1)
