@@ -58,6 +58,7 @@ class Fleet:
             reports = self._reported.current()
             if self._clock() - self._rows.read_at >= ROWS_LIFETIME:
                 self._rows = self._read(reports)
+                self._forget_absent(reports)
             unavailable = {report.backend: self._unavailable(report) for report in reports}
             return [self._joined(pool, unavailable[pool.backend]) for report in reports for pool in report.pools]
 
@@ -103,6 +104,10 @@ class Fleet:
             self._make_row(storage_id)
         volume_services = {each.host: (each, age) for each, age in services if each.binary == VOLUME_BINARY}
         return _Rows(volume_services, use, read_at)
+
+    def _forget_absent(self, reports: Iterable[Report]) -> None:
+        for host in self._seen.keys() - {pool.host for report in reports for pool in report.pools}:
+            del self._seen[host]
 
     def _make_row(self, storage_id: str) -> None:
         try:

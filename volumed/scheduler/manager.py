@@ -141,9 +141,10 @@ class SchedulerManager:
             self._place(operation_id)
 
     def _place(self, operation_id: str) -> None:
-        if self._placer.place(operation_id) is Outcome.POSTPONED:
-            with self._lock:
-                self._postponed.add(operation_id)
+        postponed = self._placer.place(operation_id) is Outcome.POSTPONED
+        with self._lock:
+            (self._postponed.add if postponed else self._postponed.discard)(operation_id)
+        if postponed:
             self._ask_for_reports()
 
     def _wake_postponed(self) -> None:
@@ -185,6 +186,7 @@ def _described(pool: Pool) -> dict[str, Any]:
         "provisioned_capacity_gb": pool.allocated,
         "total_volumes": pool.volumes,
         "storage_id": pool.storage_id,
+        "backend_state": "up" if pool.unavailable is None else "down",
         "unavailable": pool.unavailable,
     }
     return {"name": pool.host, "capabilities": {**pool.capabilities, **use}}

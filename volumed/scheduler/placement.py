@@ -126,8 +126,12 @@ def _rank(request: PlacementRequest, pools: Sequence[Pool], weighers: Sequence[W
     ]
     shares = list(zip(*columns, strict=True)) if columns else [()] * len(pools)
     ranked = [Ranked(pool, sum(share), share) for pool, share in zip(pools, shares, strict=True)]
-    ranked.sort(key=lambda each: (-each.weight, each.pool.host))
+    ranked.sort(key=_order)
     return ranked
+
+
+def _order(ranked: Ranked) -> tuple[float, str]:
+    return -ranked.weight, ranked.pool.host
 
 
 def _normalised(raw: Sequence[float | None], multiplier: float) -> list[float]:

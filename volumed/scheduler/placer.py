@@ -145,8 +145,11 @@ class Placer:
 
     def _end(self, operation: Operation, error: Json) -> Outcome:
         """End the operation alone: its volume is gone or has another status than that of a create."""
+        if not self._database.write(
+            operations.refuse, operation.id, operation.attempt, error, operation.placement
+        ):  # another scheduler has placed it, and its backend was quick
+            return Outcome.NOTHING
         LOG.warning("operation %s ends: %s", operation.id, error["message"])
-        self._database.write(operations.refuse, operation.id, operation.attempt, error, operation.placement)
         return Outcome.REFUSED
 
 
@@ -164,17 +167,34 @@ def _refuse(tx: Connection, operation: Operation, volume: Volume, error: Json, r
     volumes.move(tx, volume.id, VolumeStatus.CREATING, VolumeStatus.ERROR, error=error)
     if not operations.refuse(tx, operation.id, operation.attempt, error, record):
         raise _Taken
-    payload = {"volume_id": volume.id, "size": volume.size, "status": VolumeStatus.ERROR.value, "error": error}
     events.add(
         tx,
         "volume",
         volume.id,
         volume.project_id,
         "volume.create.error",
-        payload,
+        _refused_payload(volume, error),
         operation_id=operation.id,
         request_id=operation.request_id,
     )
+
+
+def _refused_payload(volume: Volume, error: Json) -> Json:
+    """The fields of every ``volume.*`` event."""
+    return {
+        "tenant_id": volume.project_id,
+        "user_id": volume.user_id,
+        "volume_id": volume.id,
+        "volume_type": volume.volume_type_id,
+        "display_name": volume.name,
+        "size": volume.size,
+        "host": None,
+        "availability_zone": volume.availability_zone,
+        "snapshot_id": volume.snapshot_id,
+        "source_volid": volume.source_volid,
+        "status": VolumeStatus.ERROR.value,
+        "error": error,
+    }
 
 
 def _waiting_since(operation: Operation, now: int) -> int:

@@ -25,7 +25,7 @@ def request_of(operation: Operation, volume: Volume) -> PlacementRequest:
     return PlacementRequest(
         size=volume.size,
         availability_zone=arguments.get("availability_zone"),
-        extra_specs=arguments.get("extra_specs") or {},
+        extra_specs={str(key): str(wanted) for key, wanted in (arguments.get("extra_specs") or {}).items()},
         multiattach=volume.multiattach,
         source_host=arguments.get("source_host"),
         tried={tried["storage_id"]: error_of(tried) for tried in operation.tried if tried.get("storage_id")},

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select, update
 
-from volumed.db import operations, pools, services, tables, volumes
+from volumed.db import operations, pools, quotas, services, tables, volumes
 from volumed.model.context import RequestContext
 from volumed.model.errors import ConfigurationError, InvalidField
 from volumed.model.states import VolumeStatus
@@ -175,6 +175,54 @@ def test_a_service_disabled_after_its_row_was_read_gets_nothing(cloud):
     assert allocated(cloud, "storage-a@one") == (0, 0)
 
 
+def test_space_that_another_scheduler_spent_is_noticed_and_the_create_goes_elsewhere_at_once(cloud):
+    manager = cloud.scheduler(sweep_interval=60, sweep_age=60)
+    for host, total in (("a@one", 100.0), ("b@two", 50.0)):
+        cloud.service(host)
+        cloud.report(host, total_gib=total)
+    manager.get_pools(CONTEXT)
+    assert cloud.database.write(pools.allocate, "storage-a@one", 99, 100.0, "a@one")
+    volume_id, operation_id = cloud.create(size=10)
+    manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
+    (operation,) = cloud.until_settled(operation_id)
+    assert operation.queue == "b@two"
+    assert operation.placement["counts"] == {"CapacityFilter": 1}
+    assert allocated(cloud, "storage-a@one") == (99, 1)
+
+
+def test_space_freed_since_the_last_look_is_found_before_a_create_is_refused(cloud):
+    manager = cloud.scheduler(sweep_interval=60, sweep_age=60)
+    cloud.service("a@one")
+    cloud.database.write(pools.ensure, "storage-a@one")
+    cloud.database.write(pools.adjust, "storage-a@one", 100, 1)
+    cloud.report("a@one")
+    manager.get_pools(CONTEXT)
+    cloud.database.write(pools.adjust, "storage-a@one", -100, -1)
+    volume_id, operation_id = cloud.create(size=100)
+    manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
+    assert cloud.until_settled(operation_id)[0].queue == "a@one"
+
+
+def test_after_a_power_cut_a_create_waits_for_the_services_that_are_silent_since_then(cloud):
+    manager = cloud.scheduler()
+    cloud.service("a@one", age=7200)
+    volume_id, operation_id = cloud.create()
+    manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
+    cloud.until(lambda: cloud.operation(operation_id).state == "waiting")
+    cloud.service("a@one", state="starting")
+    cloud.report("a@one")
+    assert cloud.until_settled(operation_id)[0].queue == "a@one"
+
+
+def test_once_the_scheduler_runs_for_long_a_silent_service_is_not_waited_for(cloud):
+    manager = cloud.scheduler(service_down_time=0.3)
+    cloud.service("a@one", age=7200)
+    volume_id, operation_id = cloud.create()
+    manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
+    cloud.until_settled(operation_id)
+    assert cloud.volume(volume_id).error["message"] == "No valid backend was found: no pool is known"
+
+
 def test_a_create_that_was_placed_ended_or_cancelled_meanwhile_is_left_alone(cloud):
     manager = cloud.scheduler(sweep_interval=60, sweep_age=60)
     cloud.service("a@one")
@@ -212,7 +260,7 @@ def test_a_cast_without_an_operation_makes_one_from_the_volume(cloud):
     manager = cloud.scheduler(sweep_age=60)
     cloud.service("a@one")
     cloud.report("a@one")
-    volume_id, _ = cloud.create(with_operation=False)
+    volume_id, _ = cloud.create(size=4, with_operation=False)
     for _ in range(3):
         manager.create_volume(CONTEXT, volume_id, {"volume_id": volume_id}, {"retry": {}})
     cloud.until(lambda: cloud.volume(volume_id).host is not None)
@@ -220,6 +268,9 @@ def test_a_cast_without_an_operation_makes_one_from_the_volume(cloud):
         (operation,) = operations.of_volume(tx, volume_id, 10)
     assert (operation.kind, operation.queue, operation.request_id) == ("volume.create", "a@one", "req-1")
     assert operation.args["volume_type"] == "standard"
+    with cloud.database.reading() as tx:
+        used = quotas.usage(tx, "demo", {"volumes": 0, "gigabytes": 0}, {})
+    assert {name: in_use for name, (in_use, _) in used.items()} == {"volumes": 1, "gigabytes": 4}
 
 
 def test_an_unplaced_volume_without_an_operation_is_adopted_by_the_sweep(cloud):

@@ -79,7 +79,10 @@ def _contains_all(rest: list[str]) -> Matcher:
 
 
 def _is(rest: list[str]) -> Matcher:
-    return lambda found: len(rest) == 1 and bool_from_string(found) is bool_from_string(rest[0])
+    if len(rest) != 1:
+        return lambda found: False
+    wanted = bool_from_string(rest[0])
+    return lambda found: (found if isinstance(found, bool) else bool_from_string(found)) is wanted
 
 
 _WORDS: dict[str, Callable[[list[str]], Matcher]] = {"<in>": _contains, "<all-in>": _contains_all, "<is>": _is}
