@@ -11,7 +11,7 @@ from pathlib import Path
 #: Seconds that a start or a stop may take.
 PATIENCE = 20.0
 
-_URL = re.compile(r"https?://[^\s,;)]+")
+_URL = re.compile(r"^volumed serves (http://\S+)", re.MULTILINE)
 
 
 class ServerError(Exception):
@@ -72,10 +72,9 @@ class Server:
         while time.monotonic() < deadline and self._process.poll() is None:
             with self._log.open("rb") as log:
                 log.seek(said)
-                lines = log.read().decode(errors="replace").splitlines()
-            found = next((match for line in lines if "serv" in line and (match := _URL.search(line))), None)
-            if found:
-                self.url = found.group().rstrip("/").removesuffix("/v3")
+                found = _URL.search(log.read().decode(errors="replace"))
+            if found is not None:
+                self.url = found[1]
                 return
             time.sleep(0.01)
         raise ServerError(f"volumed up does not serve:\n{self._last_words()}")

@@ -26,7 +26,7 @@ PATIENCE = 30.0
 #: The microversion that tests speak unless they say otherwise.
 MICROVERSION = "3.66"
 
-_URL = re.compile(r"https?://[^\s,;)]+")
+_URL = re.compile(r"^volumed serves (http://\S+)", re.MULTILINE)
 
 
 class Daemon:
@@ -90,11 +90,10 @@ class Daemon:
         """Wait for the URL's line; raises with the log when the process ends before it."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            for line in self.output().splitlines():
-                found = _URL.search(line)
-                if found is not None and "serv" in line:
-                    self.url = found.group().rstrip("/").removesuffix("/v3")
-                    return
+            found = _URL.search(self.output())
+            if found is not None:
+                self.url = found[1]
+                return
             if not self.running:
                 raise RuntimeError(f"volumed up ended before it served:\n{self.output()}")
             time.sleep(0.02)

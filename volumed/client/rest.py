@@ -27,7 +27,7 @@ TIMEOUTS = (5.0, 60.0)
 PAGE = 1000
 
 #: Header that names the operation which an accepted request became.
-OPERATION_HEADER = "X-Volumed-Operation"
+OPERATION_HEADER = "Volumed-Operation-Id"
 
 
 class ClientError(Exception):
@@ -86,10 +86,11 @@ class Rest:
         left = limit
         marker: str | None = None
         while left is None or left > 0:
-            size = PAGE if left is None else min(left, PAGE)
-            rows = self.get(path, limit=size, marker=marker, **query)[collection]
+            document = self.get(path, limit=PAGE if left is None else min(left, PAGE), marker=marker, **query)
+            rows = document[collection]
             yield from rows
-            if len(rows) < size:
+            # A page may be shorter than asked (the server has a limit of its own): only the link tells the end.
+            if not rows or not document.get(f"{collection}_links"):
                 return
             marker = rows[-1]["id"]
             left = None if left is None else left - len(rows)

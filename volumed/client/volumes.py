@@ -122,6 +122,7 @@ def _facts(volume: Json) -> list[tuple[str, object]]:
         ("description", volume["description"]),
         ("size", f"{volume['size']} GiB"),
         ("status", volume["status"]),
+        ("error", (volume.get("volumed:error") or {}).get("message")),
         ("type", volume.get("volume_type")),
         ("zone", volume["availability_zone"]),
         ("host", volume.get("os-vol-host-attr:host")),
