@@ -16,6 +16,8 @@ from volumed.db import events, operations, placements, pools, volumes
 from volumed.db.clock import SECOND
 from volumed.db.engine import Database
 from volumed.model.context import RequestContext
+from volumed.model.crash_points import crash_point
+from volumed.model.crash_points import crash_point
 from volumed.model.errors import IllegalMove, NotFound, NoValidBackend
 from volumed.model.records import Json, Operation, Volume
 from volumed.model.states import VolumeStatus
@@ -111,7 +113,9 @@ class Placer:
 
     def _hand_over(self, operation: Operation, volume: Volume, decision: Decision, pool: Pool) -> Outcome:
         record = decision.record() | {"attempt": operation.attempt}
+        crash_point("volume.create.place.before")
         self._database.write(_hand_over, operation, volume, pool, record)
+        crash_point("volume.create.place.after")
         self._fleet.spent(pool.storage_id, volume.size)
         LOG.info("operation %s: volume %s of %s GiB is placed on %s", operation.id, volume.id, volume.size, pool.host)
         self._volume.create_volume(
@@ -137,9 +141,11 @@ class Placer:
         error = NoValidBackend(reason=_why(operation, decision)).as_record()
         record = operation.placement if decision is None else decision.record() | {"attempt": operation.attempt}
         try:
+            crash_point("volume.create.refuse.before")
             self._database.write(_refuse, operation, volume, error, record)
         except _Taken:
             return Outcome.NOTHING
+        crash_point("volume.create.refuse.after")
         LOG.info("operation %s is refused: %s", operation.id, error["message"])
         return Outcome.REFUSED
 
