@@ -10,14 +10,17 @@ import sys
 from collections.abc import Sequence
 
 from volumed.client import attachments, fleet, operations, snapshots, volumes
-from volumed.client.answer import FAILED, UNFINISHED, UNREACHABLE, Answer, print_answer, print_document
+from volumed.client.answer import FAILED, UNFINISHED, UNREACHABLE, USAGE, Answer, print_answer, print_document
 from volumed.client.arguments import connection_options
-from volumed.client.rest import ClientError, Json, Refused, Rest, Unreachable
+from volumed.client.rest import ClientError, Json, Misused, Refused, Rest, Unreachable
 from volumed.client.waiting import Unfinished
 
 _EPILOG = """\
 exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 server not reached, 4 still under way after --timeout
 the server itself, all in one process: volumed up --help"""
+
+
+_EXIT_STATUSES = {Misused: USAGE, Unreachable: UNREACHABLE, Unfinished: UNFINISHED}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,9 +62,7 @@ def _complain(error: ClientError, as_json: bool) -> int:
     print(f"volumed: {error}", file=sys.stderr)
     if as_json:
         print_document({"error": _as_document(error)})
-    if isinstance(error, Unreachable):
-        return UNREACHABLE
-    return UNFINISHED if isinstance(error, Unfinished) else FAILED
+    return next((status for kind, status in _EXIT_STATUSES.items() if isinstance(error, kind)), FAILED)
 
 
 def _as_document(error: ClientError) -> Json:

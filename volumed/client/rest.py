@@ -34,6 +34,10 @@ class ClientError(Exception):
     """The command cannot be carried out; the text is for the user."""
 
 
+class Misused(ClientError):
+    """The options contradict each other in a way that only the command itself can see."""
+
+
 class Refused(ClientError):
     """The server answered no. ``code`` is the HTTP status, ``request_id`` finds the request in the server's log."""
 

@@ -7,7 +7,7 @@ from volumed.client.accepted import accepted
 from volumed.client.answer import Answer, sheet, table
 from volumed.client.arguments import gibibytes, pair, positive, waiting_options
 from volumed.client.names import find_snapshot, find_volume
-from volumed.client.rest import ClientError, Json, Rest
+from volumed.client.rest import Json, Misused, Rest
 
 if TYPE_CHECKING:
     from volumed.client.arguments import Commands
@@ -66,7 +66,7 @@ def create(rest: Rest, args: Namespace) -> Answer:
         source = find_volume(rest, args.source)
         body |= {"source_volid": source["id"], "size": args.size or source["size"]}
     elif args.size is None:
-        raise ClientError("a volume without a source needs a size: volumed create GIB")
+        raise Misused("a volume without a source needs a size: volumed create GIB")
     reply = rest.post("/volumes", {"volume": {name: value for name, value in body.items() if value is not None}})
     return accepted(rest, args, reply, "volume", reply.document["volume"]["id"])
 
