@@ -5,11 +5,14 @@ import shutil
 
 import pytest
 
+from volumed.launch.concurrency import choose_threading
+
 #: Programs that tests need, and the Debian packages they come in.
 PACKAGES = {
     "tgtd": "tgt",
     "qemu-io": "qemu-utils qemu-block-extra",
     "iscsi-ls": "libiscsi-bin",
+    "iscsi-inq": "libiscsi-bin",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
 }
@@ -19,6 +22,11 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 #: Parts that are mounted, which only root may.
 _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same concurrency as in a service, chosen before anything that depends on it is imported."""
+    choose_threading()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -30,6 +30,7 @@ class Connection:
     username: str | None
     password: str | None
     initiator: str | None = None
+    read_only: bool = False
 
     @classmethod
     def of(cls, connection_info: Mapping[str, Any], initiator: str | None = None) -> "Connection":
@@ -42,6 +43,7 @@ class Connection:
             username=data.get("auth_username"),
             password=data.get("auth_password"),
             initiator=initiator,
+            read_only=data.get("access_mode") == "ro",
         )
 
 
@@ -77,6 +79,26 @@ def discovery(portal: str, initiator: str | None = None) -> list[str]:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("Target:")]
     return [line.removeprefix("Target:").split(" ")[0] for line in lines]
+
+
+def serial_number(connection: Connection) -> str:
+    """What the LUN says it is (``iscsi-inq`` of libiscsi-bin, vital product data page 0x80)."""
+    url = f"iscsi://{connection.portal}/{connection.target}/{connection.lun}"
+    secrets = {
+        "LIBISCSI_CHAP_USERNAME": connection.username or "",
+        "LIBISCSI_CHAP_PASSWORD": connection.password or "",
+    }
+    done = subprocess.run(
+        ["iscsi-inq", "-e", "1", "-c", "128", url],
+        capture_output=True,
+        text=True,
+        env=os.environ | secrets,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise InitiatorError((done.stdout + done.stderr).strip())
+    return done.stdout.partition("[")[2].partition("]")[0].strip()
 
 
 class Session:
@@ -160,17 +182,18 @@ def _secret(connection: Connection) -> Iterator[tuple[list[str], tuple[int, ...]
         f"file.target={connection.target}",
         f"file.lun={connection.lun}",
     ]
+    mode = ["-r"] if connection.read_only else []
     if connection.initiator:
         image.append(f"file.initiator-name={connection.initiator}")
     if connection.username is None:
-        yield ["--image-opts", ",".join(image)], ()
+        yield [*mode, "--image-opts", ",".join(image)], ()
         return
     image += [f"file.user={connection.username}", "file.password-secret=chap"]
     descriptor = os.memfd_create("chap")
     try:
         os.write(descriptor, (connection.password or "").encode())
         secret = f"secret,id=chap,file=/proc/self/fd/{descriptor}"
-        yield ["--object", secret, "--image-opts", ",".join(image)], (descriptor,)
+        yield [*mode, "--object", secret, "--image-opts", ",".join(image)], (descriptor,)
     finally:
         os.close(descriptor)
 

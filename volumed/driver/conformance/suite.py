@@ -14,7 +14,7 @@ import pytest
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.conformance.lab import Lab
 from volumed.driver.conformance.scenarios import GIB, LENGTH, OFFSET, PATTERN, Scenario, Stage, is_refused, scenarios
-from volumed.driver.errors import BackendInvalid, BackendNotFound
+from volumed.driver.errors import BackendBusy, BackendInvalid, BackendNotFound
 from volumed.driver.interface import Driver, SnapshotRef, VolumeRef
 
 
@@ -27,7 +27,10 @@ def ignore(done: int, total: int) -> None:
 
 
 class DriverConformance:
-    """Subclass it, and give the class a fixture ``lab`` (scope ``class`` saves time) that makes a ``Lab``."""
+    """Subclass it, and give the class a fixture ``lab`` (scope ``class`` saves time) that makes a ``Lab``.
+
+    As in the product, one driver object works at a time: after another process worked, a new one is set up.
+    """
 
     @pytest.fixture
     def driver(self, lab: Lab) -> Iterator[Driver]:
@@ -42,7 +45,7 @@ class DriverConformance:
     def stage(self, lab: Lab, driver: Driver) -> Iterator[Stage]:
         stage = Stage(lab, uuid.uuid4().hex[:12])
         yield stage
-        stage.clear(driver)
+        stage.clear(_set_up(lab))
 
     # --- what it says of itself ------------------------------------------------------------------------------------
 
@@ -232,8 +235,11 @@ class DriverConformance:
             assert following.exports()[stage.volume.id].sessions
             following.close()
             assert session.has_pattern(PATTERN, OFFSET, LENGTH), "close() must not cut a session"
-            driver.remove_export(stage.volume, force=True)
-        assert stage.volume.id not in driver.exports()
+            following = _set_up(lab)
+            with pytest.raises(BackendBusy):
+                following.delete(stage.volume)
+            following.remove_export(stage.volume, force=True)
+        assert stage.volume.id not in following.exports()
 
     def test_a_secret_is_in_no_log_and_no_argument_list(
         self, lab: Lab, driver: Driver, stage: Stage, caplog: pytest.LogCaptureFixture
@@ -256,10 +262,10 @@ class DriverConformance:
         scenario.prepare(stage, driver)
         passed = passages(lambda fresh: scenario.call(stage, fresh), _set_up(lab))
         assert passed, "an external effect stands between two crash points"
-        scenario.check(stage, driver)
-        stage.clear(driver)
+        scenario.check(stage, _set_up(lab))
+        stage.clear(_set_up(lab))
         for passage in passed:
-            scenario.prepare(stage, driver)
+            scenario.prepare(stage, _set_up(lab))
             assert kill_at(passage, lambda fresh: scenario.call(stage, fresh), lambda: _set_up(lab)), passage
             following = _set_up(lab)
             scenario.call(stage, following)
@@ -277,7 +283,7 @@ class DriverConformance:
         scenario.prepare(stage, driver)
         before = set(driver.audit())
         passed = passages(lambda fresh: scenario.call(stage, fresh), _set_up(lab))
-        scenario.undo(stage, driver)
+        scenario.undo(stage, _set_up(lab))
         for passage in passed:
             assert kill_at(passage, lambda fresh: scenario.call(stage, fresh), lambda: _set_up(lab)), passage
             following = _set_up(lab)

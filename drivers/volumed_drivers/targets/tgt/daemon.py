@@ -4,19 +4,22 @@ The daemon outlives this process, kill -9 included: it is found again by its man
 which process is behind it. Knows processes, ports and folders; knows nothing of targets.
 """
 
+import errno
 import logging
 import os
+import random
 import resource
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from volumed.driver.crash import crash_point
-from volumed.driver.errors import BackendUnreachable, ConfigurationError
+from volumed.driver.errors import BackendInvalid, BackendUnreachable
 from volumed_drivers.targets.tgt.protocol import Management, NotListening, Refused, Unanswered
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +31,12 @@ LOG_FILE = "tgtd.log"
 #: Seconds that tgtd may take to answer after its start, and to end when it is asked.
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 5.0
+
+#: Seconds that the port of a tgtd that died may stay taken.
+PORT_TIMEOUT = 2.0
+
+#: How many ports below the kernel's own range a free one is chosen from.
+PORTS = 12_000
 
 #: Descriptors tgtd may have open: one a LUN and one a connection.
 DESCRIPTORS = 65536
@@ -77,7 +86,7 @@ class Daemon:
         return None if started is None else Process(pid, started)
 
     def ensure(self) -> Process:
-        """Find our tgtd, or start one. Raises ``BackendUnreachable``, ``ConfigurationError``."""
+        """Find our tgtd, or start one. Raises ``BackendUnreachable``."""
         return self.find() or self._start()
 
     def stop(self) -> None:
@@ -154,17 +163,16 @@ class Daemon:
         return " / ".join(text.splitlines()[-2:]) or "no word"
 
     def _check_port(self) -> None:
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self._address, self.port))
-            except OSError as error:
+        """Wait for the port of a tgtd that just died; a port that stays taken is somebody else's."""
+        deadline = time.monotonic() + PORT_TIMEOUT
+        while (error := _bind_error(self._address, self.port)) is not None:
+            if time.monotonic() >= deadline or error.errno != errno.EADDRINUSE:
                 raise BackendUnreachable(
                     backend=self._backend,
                     reason=f"cannot listen on {self.portal} ([{self._backend}] target_ip_address, target_port): "
                     f"{error.strerror}",
-                ) from error
+                )
+            time.sleep(0.02)
 
     def _chosen_port(self) -> int:
         try:
@@ -172,15 +180,14 @@ class Daemon:
         except FileNotFoundError:
             return self._choose_port()
         except ValueError as error:
-            raise ConfigurationError(option=str(self._folder / PORT_FILE), reason="is not a port") from error
+            raise BackendInvalid(
+                backend=self._backend, what=f"the port in {self._folder / PORT_FILE}", reason="it is not a number"
+            ) from error
 
     def _choose_port(self) -> int:
         """Take a free port and store it before its first use: initiators reconnect to it for ever."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((self._address, 0))
-            port = int(probe.getsockname()[1])
+        port = next(port for port in _fixed_ports() if _bind_error(self._address, port) is None)
         draft = self._folder / f"{PORT_FILE}.part"
         with draft.open("w") as stream:
             stream.write(str(port))
@@ -198,6 +205,27 @@ class Daemon:
                 return True
             time.sleep(0.01)
         return False
+
+
+def _fixed_ports() -> Iterator[int]:
+    """Ports in random order that the kernel gives to no outgoing connection: one that it gives to an initiator
+    that reconnects while tgtd is away would be taken, or connect the initiator with itself."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = list(range(max(1024, lowest - PORTS), lowest)) or list(range(1024, 65536))
+    random.shuffle(ports)
+    return iter(ports)
+
+
+def _bind_error(address: str, port: int) -> OSError | None:
+    """Why nobody could listen there now; None when somebody could."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error
+    return None
 
 
 def _started(pid: int) -> int | None:

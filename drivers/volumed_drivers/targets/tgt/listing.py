@@ -54,20 +54,6 @@ def parse_targets(text: str) -> Iterator[Target]:
         yield _parse(head, text[head.end() : end])
 
 
-def find_target(text: str, name: str) -> Target | None:
-    """The one target of a listing that has ``name``, without reading the others."""
-    head = re.search(rf"^Target (\d+): ({re.escape(name)})$", text, re.MULTILINE)
-    if head is None:
-        return None
-    end = text.find("\nTarget ", head.end())
-    return _parse(head, text[head.end() : end if end >= 0 else len(text)])
-
-
-def tids(text: str) -> dict[str, int]:
-    """The target id of each target's name."""
-    return {name: int(tid) for tid, name in _TARGET.findall(text)}
-
-
 def parse_accounts(text: str) -> set[str]:
     return {line.strip() for line in text.splitlines() if line.startswith("    ")}
 

@@ -46,13 +46,15 @@ class TgtTarget:
         self._daemon = Daemon(setup.backend, setup.state_path / "tgt", options.target_ip_address, options.target_port)
         self._manage = self._daemon.management
         self._lock = threading.RLock()
-        #: The tgtd that the following is about.
+        #: The tgtd that the following is about; ``_known``: it was read, and nothing failed since.
         self._process: Process | None = None
-        self._tids: dict[str, int] = {}
-        #: Digests of the passwords of the accounts that this process made: tgtd does not tell them.
+        self._known = False
+        #: Every target by name. Only we change them, so an export's cost does not grow with their number;
+        #: ``exports`` reads them again.
+        self._targets: dict[str, Target] = {}
+        #: Digests of the passwords of the accounts that this object made: tgtd does not tell them.
         self._passwords: dict[str, bytes] = {}
         self._restarted = False
-        self._untidy = True
 
     def setup(self) -> None:
         with self._working("start tgtd"):
@@ -63,13 +65,15 @@ class TgtTarget:
             if self._daemon.find() is None:
                 return
             with self._working("stop tgtd"):
-                held = {target.name: target.sessions for target in self._targets() if target.sessions}
+                self._read_targets()
+                held = {target.name: target.sessions for target in self._targets.values() if target.sessions}
                 if held:
                     LOG.warning("tgtd stays, initiators are logged in: backend=%s sessions=%s", self._backend, held)
                     return
-                for target in self._targets():
-                    self._delete(target)
+                for target in self._targets.values():
+                    self._delete_when_idle(target.tid)
                 self._daemon.stop()
+                self._process = None
 
     def check_health(self) -> bool:
         with self._working("check tgtd"):
@@ -78,29 +82,32 @@ class TgtTarget:
     def apply(self, export: Export) -> None:
         _check_words(self._backend, export)
         with self._working(f"export volume {export.volume_id}"):
-            target = self._find(export.volume_id) or self._new_target(export.volume_id)
+            name = self._name(export.volume_id)
+            target = self._targets.get(name) or self._new_target(name)
             self._apply_lun(target, export)
             self._apply_accesses(target, export.accesses)
 
     def remove(self, volume_id: str, force: bool = False) -> None:
         with self._working(f"remove the export of volume {volume_id}"):
-            target = self._find(volume_id)
+            target = self._targets.get(self._name(volume_id))
             if target is not None:
                 self._delete(target)
 
     def exports(self) -> Mapping[str, ActualExport]:
         with self._working("list exports"):
+            self._read_targets()
             found = {target.name.removeprefix(self._prefix): _actual(target) for target in self._ours()}
             self._restarted = False
             return found
 
     def sessions(self, volume_id: str) -> tuple[str, ...]:
         with self._working(f"list the sessions of volume {volume_id}"):
-            tid = self._tids.get(self._name(volume_id))
-            return () if tid is None else self._sessions(tid)
+            target = self._targets.get(self._name(volume_id))
+            return () if target is None else self._sessions(target.tid)
 
     def audit(self) -> Sequence[Leftover]:
         with self._working("list exports"):
+            self._read_targets()
             found = [
                 Leftover("export", target.name.removeprefix(self._prefix), target.name, f"target {target.tid}")
                 for target in self._ours()
@@ -130,25 +137,19 @@ class TgtTarget:
     def _name(self, volume_id: str) -> str:
         return self._prefix + volume_id
 
-    def _targets(self) -> list[Target]:
-        return list(listing.parse_targets(self._manage.show_targets()))
+    def _read_targets(self) -> None:
+        self._targets = {target.name: target for target in listing.parse_targets(self._manage.show_targets())}
 
     def _ours(self) -> Iterator[Target]:
-        return (target for target in self._targets() if target.name.startswith(self._prefix))
+        return (target for target in self._targets.values() if target.name.startswith(self._prefix))
 
-    def _find(self, volume_id: str) -> Target | None:
-        """The target as it is. Nothing is asked when there is none: only we make targets."""
-        name = self._name(volume_id)
-        return listing.find_target(self._manage.show_targets(), name) if name in self._tids else None
-
-    def _new_target(self, volume_id: str) -> Target:
-        name = self._name(volume_id)
-        tid = max(self._tids.values(), default=0) + 1
+    def _new_target(self, name: str) -> Target:
+        target = Target(tid=max((found.tid for found in self._targets.values()), default=0) + 1, name=name)
         crash_point("tgt.target.before")
-        self._manage.new_target(tid, name)
+        self._manage.new_target(target.tid, name)
         crash_point("tgt.target.after")
-        self._tids[name] = tid
-        return Target(tid=tid, name=name)
+        self._targets[name] = target
+        return target
 
     def _delete(self, target: Target) -> None:
         for username in self._shut(target, target.accounts):
@@ -156,7 +157,7 @@ class TgtTarget:
         self._cut(target.tid, frozenset())
         crash_point("tgt.delete.before")
         self._delete_when_idle(target.tid)
-        self._tids.pop(target.name, None)
+        self._targets.pop(target.name, None)
         crash_point("tgt.delete.after")
 
     def _delete_when_idle(self, tid: int) -> None:
@@ -182,10 +183,11 @@ class TgtTarget:
             crash_point("tgt.lun.before")
             self._manage.new_lun(target.tid, LUN, export.path)
             crash_point("tgt.lun.after")
-            found = Lun(LUN)
+            found = target.luns[LUN] = Lun(LUN, path=export.path, megabytes=listing.megabytes(export.size_bytes))
         read_only = bool(export.accesses) and all(access.read_only for access in export.accesses)
         if (found.serial, found.read_only) != (export.volume_id, read_only):
             self._describe_lun(target.tid, export.volume_id, read_only)
+            found.serial, found.read_only = export.volume_id, read_only
 
     def _unmake_lun(self, target: Target, found: Lun, export: Export) -> Lun | None:
         """A LUN keeps the size it had when it was made. It is made again, unless that would cut a session."""
@@ -221,9 +223,11 @@ class TgtTarget:
         right = {access.username for access in accesses if self._is_right(target, access)}
         for username in self._shut(target, target.accounts - right):
             self._delete_account(username)
+            target.accounts.discard(username)
         for access in accesses:
             if access.username not in right:
                 self._new_account(target.tid, access)
+                target.accounts.add(access.username)
         wanted = {access.initiator or EVERYBODY for access in accesses}
         # A name beside ALL would shut everybody else out.
         wanted = {EVERYBODY} if EVERYBODY in wanted else wanted
@@ -233,8 +237,9 @@ class TgtTarget:
         for initiator in wanted - target.initiators:
             crash_point("tgt.allow.before")
             self._manage.allow(target.tid, initiator)
+            target.initiators.add(initiator)
             crash_point("tgt.allow.after")
-        if EVERYBODY not in wanted and target.luns:
+        if EVERYBODY not in wanted:
             self._cut(target.tid, frozenset(wanted))
 
     def _is_right(self, target: Target, access: Access) -> bool:
@@ -256,13 +261,11 @@ class TgtTarget:
     def _new_account(self, tid: int, access: Access) -> None:
         """Make the account afresh: one that is there already may have another password."""
         self._delete_account(access.username)
-        self._untidy = True
         crash_point("tgt.account.before")
         self._manage.new_account(access.username, access.password)
         crash_point("tgt.account.after")
         self._manage.bind_account(tid, access.username)
         crash_point("tgt.bind.after")
-        self._untidy = False
         self._passwords[access.username] = _digest(access)
 
     def _delete_account(self, username: str) -> None:
@@ -307,34 +310,31 @@ class TgtTarget:
                 self._meet()
                 yield
             except (Refused, NotListening, Unanswered, OSError) as error:
-                self._process = None  # whatever we believe of it is read again
+                self._known = False
                 raise self._backend_error(what, error) from error
+            except BaseException:
+                self._known = False
+                raise
 
     def _meet(self) -> None:
-        """Know the tgtd that is there, starting it if it died; and sweep what a kill left behind."""
+        """Know the tgtd that is there, starting it if it died; and sweep what a killed call left behind."""
         process = self._daemon.ensure()
         if process != self._process:
-            self._restarted = self._restarted or self._is_another(process)
+            self._restarted = self._restarted or self._process is not None
+            self._process, self._known = process, False
             self._passwords.clear()
-            self._tids = listing.tids(self._manage.show_targets())
-            self._process, self._last = process, process
-            self._untidy = True
-        if self._untidy:
+        if not self._known:
+            self._read_targets()
             for username in self._unbound():
                 self._delete_account(username)
-            self._untidy = False
-
-    _last: Process | None = None
-
-    def _is_another(self, process: Process) -> bool:
-        return self._last is not None and self._last != process
+            self._known = True
 
     def _unbound(self) -> set[str]:
         """Accounts of no target: made by somebody who died before binding them."""
         accounts = listing.parse_accounts(self._manage.show_accounts())
         if not accounts:
             return accounts
-        return accounts - {account for target in self._targets() for account in target.accounts}
+        return accounts - {account for target in self._targets.values() for account in target.accounts}
 
     def _backend_error(self, what: str, error: Exception) -> BackendError:
         if isinstance(error, Unanswered):

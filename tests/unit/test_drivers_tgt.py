@@ -1,0 +1,254 @@
+"""The tgt target's own behaviour, seen with a real initiator and in the process list."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.lab import initiator
+from tests.lab.data_paths import Iscsi
+from tests.lab.file_backend import FileBackend
+from volumed.driver.conformance.kills import Passage, kill_at, passages
+from volumed.driver.errors import BackendUnreachable
+from volumed.driver.interface import Access, Driver, VolumeRef
+from volumed_drivers.file.driver import FileDriver
+from volumed_drivers.targets.tgt.listing import GIB, Lun, megabytes
+
+pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io")]
+
+VOLUME = VolumeRef("0f6f2a4e-8a4a-4b8a-9d0a-6c6a7a1b2c3d", 1, "pool")
+FIRST = Access("first", None, False, "first", "secret-of-first")
+SECOND = Access("second", None, False, "second", "secret-of-second")
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[FileBackend]:
+    backend = FileBackend(tmp_path, "tgt", Iscsi())
+    yield backend
+    backend.close()
+    assert daemons(tmp_path) == []
+
+
+@pytest.fixture
+def driver(backend: FileBackend) -> FileDriver:
+    driver = backend.driver()
+    driver.do_setup()
+    driver.create(VOLUME)
+    return driver
+
+
+def daemons(folder: Path) -> list[int]:
+    """Every tgtd that works in the backend's folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(process / "cwd") == str(folder / "tgt") and "tgtd" in (process / "comm").read_text():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def connection(driver: Driver, access: Access, name: str | None = None) -> initiator.Connection:
+    return initiator.Connection.of(driver.connection_info(VOLUME, access), name)
+
+
+def gets_in(wanted: initiator.Connection) -> bool:
+    try:
+        return initiator.size(wanted) > 0
+    except initiator.InitiatorError:
+        return False
+
+
+def test_a_killed_tgtd_is_started_again_on_its_port_and_says_that_exports_are_lost(
+    driver: FileDriver, tmp_path: Path
+) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    before = connection(driver, FIRST)
+    assert not driver.check_health()
+    (killed,) = daemons(tmp_path)
+    os.kill(killed, signal.SIGKILL)
+    wait_until_gone(killed)
+    assert driver.check_health()
+    assert driver.check_health(), "true until the exports were read"
+    assert dict(driver.exports()) == {}
+    assert not driver.check_health()
+    driver.ensure_export(VOLUME, [FIRST])
+    assert connection(driver, FIRST) == before
+    assert gets_in(before)
+
+
+def test_an_open_session_goes_on_when_its_target_was_restored(driver: FileDriver, tmp_path: Path) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    with initiator.session(connection(driver, FIRST)) as session:
+        session.write_pattern(5, 0, 65536)
+        (killed,) = daemons(tmp_path)
+        os.kill(killed, signal.SIGKILL)
+        wait_until_gone(killed)
+        driver.ensure_export(VOLUME, [FIRST])
+        assert session.has_pattern(5, 0, 65536)
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return
+        except OSError:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_start_killed_anywhere_leads_to_one_tgtd(backend: FileBackend, tmp_path: Path, number: int) -> None:
+    assert kill_at(Passage(number, "start"), lambda driver: driver.do_setup(), backend.driver)
+    driver = backend.driver()
+    driver.do_setup()
+    driver.do_setup()
+    deadline = time.monotonic() + 5
+    while len(daemons(tmp_path)) != 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(daemons(tmp_path)) == 1
+
+
+def test_closing_ends_tgtd_with_its_exports_and_leaves_no_socket(driver: FileDriver, tmp_path: Path) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    driver.close()
+    driver.close()
+    assert daemons(tmp_path) == []
+    assert not any("control" in path.name for path in (tmp_path / "tgt").iterdir())
+
+
+def test_closing_leaves_a_tgtd_with_a_session_and_says_who(
+    driver: FileDriver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    with initiator.session(connection(driver, FIRST, "iqn.2026-01.test:who")) as session:
+        driver.close()
+        assert session.has_pattern(0, 0, 512)
+        assert len(daemons(tmp_path)) == 1
+    assert "iqn.2026-01.test:who" in caplog.text
+
+
+def test_the_chosen_port_is_kept_for_good(backend: FileBackend, driver: FileDriver) -> None:
+    portal = connection(driver, FIRST).portal
+    driver.close()
+    following = backend.driver()
+    following.do_setup()
+    assert connection(following, FIRST).portal == portal
+
+
+def test_a_taken_port_is_named_with_its_option(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        backend = FileBackend(tmp_path, "tgt", Iscsi(), options={"target_port": port})
+        with pytest.raises(BackendUnreachable, match=rf"127\.0\.0\.1:{port} .*target_port"):
+            backend.driver().do_setup()
+    assert daemons(tmp_path) == []
+    backend.close()
+
+
+def test_a_missing_tgtd_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *args, **words: None)
+    with pytest.raises(BackendUnreachable, match="apt-get install tgt"):
+        FileBackend(tmp_path, "tgt", Iscsi()).driver().do_setup()
+
+
+def test_a_state_folder_with_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
+    backend = FileBackend(tmp_path / ("long" * 40), "tgt", Iscsi())
+    backend.driver().do_setup()
+    backend.close()
+
+
+def test_only_the_named_initiator_gets_in_and_sees_the_target(driver: FileDriver) -> None:
+    named = replace(FIRST, initiator="iqn.2026-01.test:mine")
+    driver.ensure_export(VOLUME, [named])
+    assert gets_in(connection(driver, named, "iqn.2026-01.test:mine"))
+    assert not gets_in(connection(driver, named, "iqn.2026-01.test:other"))
+    assert not gets_in(replace(connection(driver, named, "iqn.2026-01.test:mine"), username=None))
+
+
+def test_a_revoked_initiator_is_cut_and_the_other_is_not(driver: FileDriver) -> None:
+    mine = replace(FIRST, initiator="iqn.2026-01.test:mine")
+    other = replace(SECOND, initiator="iqn.2026-01.test:other")
+    driver.ensure_export(VOLUME, [mine, other])
+    with initiator.session(connection(driver, mine, mine.initiator)) as kept:
+        with initiator.session(connection(driver, other, other.initiator)):
+            assert set(driver.exports()[VOLUME.id].sessions) == {mine.initiator, other.initiator}
+            driver.ensure_export(VOLUME, [mine])
+            assert driver.exports()[VOLUME.id].sessions == (mine.initiator,)
+        assert kept.has_pattern(0, 0, 512)
+
+
+def test_a_read_only_access_cannot_write(driver: FileDriver) -> None:
+    reader = replace(FIRST, read_only=True)
+    driver.ensure_export(VOLUME, [reader])
+    assert initiator.has_pattern(connection(driver, reader), 0, 0, 4096)
+    with pytest.raises(initiator.InitiatorError):
+        initiator.write_pattern(replace(connection(driver, reader), read_only=False), 1, 0, 4096)
+    driver.ensure_export(VOLUME, [FIRST])
+    initiator.write_pattern(connection(driver, FIRST), 1, 0, 4096)
+
+
+def test_nobody_gets_in_without_a_password_wherever_a_change_was_killed(
+    backend: FileBackend, driver: FileDriver
+) -> None:
+    """tgtd asks nobody for a password at a target that has no account."""
+
+    def change(fresh: Driver) -> None:
+        fresh.ensure_export(VOLUME, [SECOND])
+
+    driver.ensure_export(VOLUME, [FIRST])
+    fresh = backend.driver()
+    fresh.do_setup()
+    stranger = replace(connection(driver, FIRST), username=None)
+    for passage in passages(change, fresh):
+        fresh.ensure_export(VOLUME, [FIRST])
+        assert kill_at(passage, change, lambda: set_up(backend))
+        assert not gets_in(stranger), passage
+        fresh = set_up(backend)
+
+
+def set_up(backend: FileBackend) -> FileDriver:
+    driver = backend.driver()
+    driver.do_setup()
+    return driver
+
+
+def test_many_threads_export_at_once_and_each_volume_gets_its_own_target(driver: FileDriver) -> None:
+    volumes = [VolumeRef(f"volume{number}", 1, "pool") for number in range(40)]
+
+    def export(volume: VolumeRef) -> None:
+        driver.create(volume)
+        driver.ensure_export(volume, [replace(FIRST, username=f"user-{volume.id}")])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(export, volumes))
+    found = driver.exports()
+    assert {name: export.usernames for name, export in found.items()} == {
+        volume.id: {f"user-{volume.id}"} for volume in volumes
+    }
+    assert all(found[volume.id].path.endswith(f"volume-{volume.id}") for volume in volumes)
+
+
+@pytest.mark.part("iscsi-inq")
+def test_the_serial_number_of_the_disk_is_the_volume_and_not_a_number_used_again(driver: FileDriver) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    assert initiator.serial_number(connection(driver, FIRST)) == VOLUME.id
+
+
+@given(st.integers(min_value=1, max_value=65536))
+def test_every_whole_size_is_read_back_from_megabytes(gibibytes: int) -> None:
+    assert Lun(1, megabytes=megabytes(gibibytes * GIB)).size_bytes == gibibytes * GIB
