@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 from bench import raw, seed
-from bench.daemon import PATIENCE, Daemon, lift_quota, request, running
+from bench.daemon import PATIENCE, Daemon, request, running
 from bench.figure import Figure, p50
 
 #: Seconds between two looks into the database file.
@@ -95,8 +95,6 @@ def full_project(volumes: int = 100_000) -> Iterator[Figure]:
     """A create in a project with many volumes, beside one in an empty project on the same server."""
     with running() as daemon:
         seed.rows_only(daemon, volumes, project="full")
-        for project in ("full", "empty"):
-            lift_quota(daemon, project)
         with Watcher(daemon) as watcher, closing(daemon.connect()) as connection:
             create(connection, watcher, "empty")
             full = statistics.median(_timed(connection, watcher, "full")[1] for _ in range(50))

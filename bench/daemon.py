@@ -23,6 +23,9 @@ PATIENCE = 60.0
 
 HEADERS = {"OpenStack-API-Version": "volume 3.66", "Content-Type": "application/json"}
 
+#: What a state folder's configuration says: as many volumes as the measurement wants.
+UNLIMITED = "[quota]\nvolumes = -1\ngigabytes = -1\nsnapshots = -1\n"
+
 _URL = re.compile(r"^volumed serves http://(\S+)", re.MULTILINE)
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -129,20 +132,14 @@ def running(command: Sequence[str] = COMMAND) -> Iterator[Daemon]:
     folder = Path(tempfile.mkdtemp(prefix="volumed-bench-"))
     daemon = Daemon(folder, command)
     try:
+        daemon.state.mkdir()
+        (daemon.state / "volumed.conf").write_text(UNLIMITED)
         daemon.start()
-        lift_quota(daemon, "admin")
         yield daemon
     finally:
         daemon.stop()
         daemon.end_left_over()
         shutil.rmtree(folder)
-
-
-def lift_quota(daemon: Daemon, project: str) -> None:
-    """Let the project create without limit."""
-    with closing(daemon.connect()) as connection:
-        limits = {"volumes": -1, "gigabytes": -1, "snapshots": -1}
-        request(connection, "PUT", f"/os-quota-sets/{project}", {"quota_set": limits})
 
 
 def _cpu_ticks(pid: int) -> int:

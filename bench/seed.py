@@ -70,7 +70,7 @@ def _multiply(database: Connection, model: str, ids: Iterable[str], project: str
     database.execute("UPDATE pools SET allocated = allocated + ?, volumes = volumes + ?", (len(found), len(found)))
     database.execute(
         """INSERT INTO quotas (project_id, resource, in_use, hard_limit, updated_at)
-           SELECT ?, resource, ?, -1, updated_at FROM quotas WHERE project_id = 'admin' AND in_use > 0
+           SELECT ?, resource, ?, NULL, updated_at FROM quotas WHERE project_id = 'admin' AND in_use > 0
            ON CONFLICT (project_id, resource) DO UPDATE SET in_use = in_use + excluded.in_use""",
         (project, len(found)),
     )

@@ -24,6 +24,9 @@ class BlockStorage:
         self._http.trust_env = False
         self._http.headers.update({"X-Auth-Token": "admin:admin", "OpenStack-API-Version": "volume 3.66"})
 
+    def set_quota(self, **limits: int) -> None:
+        self._send("PUT", "/os-quota-sets/admin", {"quota_set": limits})
+
     def create_volume(self, **fields: Any) -> str:
         """Ask for a volume; returns the id of what was accepted."""
         return str(self._send("POST", "/volumes", {"volume": {"size": 1, **fields}})["volume"]["id"])

@@ -70,6 +70,8 @@ class Story:
         with self.tell.step("volumed up, in an empty state folder"):
             self.server.start()
             self.tell.fact(f"process {self.server.pid} serves {self.server.url}, state in {self.server.state}")
+            self.api.set_quota(volumes=100, snapshots=100)
+            self.tell.fact("quota of the project raised to 100 volumes by REST")
 
     def create(self) -> None:
         with self.tell.step("create a volume of 1 GiB by REST"):

@@ -1,0 +1,77 @@
+"""The stock openstacksdk walks from create to delete."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import openstack
+import pytest
+from keystoneauth1 import session, token_endpoint
+
+from tests.lab.daemon import Daemon
+
+
+@pytest.fixture
+def storage(shared_daemon: Daemon) -> Iterator[Any]:
+    """The SDK's block storage proxy; the token is what noauth understands."""
+    keystone_session = session.Session(auth=token_endpoint.Token(f"{shared_daemon.url}/v3", "admin:admin"))
+    connection = openstack.connection.Connection(
+        session=keystone_session, block_storage_api_version="3", block_storage_default_microversion="3.66"
+    )
+    yield connection.block_storage
+    connection.close()
+    keystone_session.session.close()
+
+
+def wait_for(storage: Any, resource: Any, status: str = "available") -> Any:
+    return storage.wait_for_status(resource, status=status, failures=["error"], interval=0.05, wait=30)
+
+
+def test_a_walk_with_attachments(storage: Any) -> None:
+    volume = wait_for(storage, storage.create_volume(size=1, name="sdk", metadata={"a": "b"}))
+    assert storage.find_volume("sdk").id == volume.id
+    connector = {"initiator": "iqn.2010-10.org.openstack:sdk", "host": "sdk", "ip": "127.0.0.1"}
+    attachment = storage.create_attachment(volume.id, instance=str(uuid.uuid4()), connector=connector)
+    assert attachment.connection_info["target_iqn"]
+    storage.complete_attachment(attachment)
+    wait_for(storage, volume, "in-use")
+    assert storage.get_attachment(attachment).status == "attached"
+    storage.delete_attachment(attachment)
+    wait_for(storage, volume)
+    _snapshot_and_delete(storage, volume)
+
+
+def test_a_walk_with_the_classic_attach(storage: Any) -> None:
+    volume = wait_for(storage, storage.create_volume(size=1, name="sdk-classic"))
+    storage.attach_volume(volume, "/dev/vdb", instance=str(uuid.uuid4()))
+    volume = wait_for(storage, volume, "in-use")
+    storage.detach_volume(volume, volume.attachments[0]["attachment_id"])
+    wait_for(storage, volume)
+    _snapshot_and_delete(storage, volume)
+
+
+def _snapshot_and_delete(storage: Any, volume: Any) -> None:
+    snapshot = wait_for(storage, storage.create_snapshot(volume_id=volume.id, name="sdk-snapshot"))
+    copy = wait_for(storage, storage.create_volume(size=1, snapshot_id=snapshot.id))
+    clone = wait_for(storage, storage.create_volume(size=2, source_volume_id=volume.id))
+    storage.delete_snapshot(snapshot)
+    storage.wait_for_delete(snapshot, interval=0.05, wait=30)
+    storage.extend_volume(volume, 2)
+    assert wait_for(storage, volume).size == 2
+    for each in (volume, copy, clone):
+        storage.delete_volume(each)
+    for each in (volume, copy, clone):
+        storage.wait_for_delete(each, interval=0.05, wait=30)
+
+
+def test_lists_and_the_operators_views(storage: Any) -> None:
+    created = [wait_for(storage, storage.create_volume(size=1, name=f"sdk-{number}")) for number in range(3)]
+    assert {each.id for each in storage.volumes(limit=1)} >= {each.id for each in created}
+    assert {each.binary for each in storage.services()} >= {"volumed-scheduler", "volumed-volume"}
+    assert next(iter(storage.backend_pools())).name
+    assert "__DEFAULT__" in [each.name for each in storage.types()]
+    assert storage.get_quota_set("admin").volumes
+    assert storage.get_limits()
+    for each in created:
+        storage.delete_volume(each)
+        storage.wait_for_delete(each, interval=0.05, wait=30)
