@@ -1,6 +1,8 @@
 """The HTTP server in front of the API's WSGI app: sockets, threads, limits and time-outs."""
 
 import logging
+import math
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -22,6 +24,9 @@ MOST_WAITING = 256
 
 #: Connections kept open between two requests.
 MOST_KEPT_ALIVE = 512
+
+#: Seconds between two looks of the server whether a connection is too old, or whether to stop.
+SELECT_PAUSE = 0.1
 
 #: Seconds that a client may be silent in the middle of a request, or between two.
 SILENCE = 65
@@ -46,26 +51,31 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class _Server(wsgi.Server):
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        LOG.log(logging.DEBUG if level <= logging.INFO else level, "%s", msg, exc_info=traceback)
+
+
 class HttpService(service.ServiceBase):  # type: ignore[misc]
     """Serves ``app`` with ``threads`` threads; the port is taken when it is made, so that a taken one is told early."""
 
     def __init__(self, address: Address, threads: int, shutdown_timeout: float) -> None:
         self._app: Callable[..., Any] | None = None
-        self._server = wsgi.Server(
+        self._server = _Server(
             (address.host, address.port),
             self._answer,
             numthreads=threads,
             max=threads,
             request_queue_size=1024,
             timeout=SILENCE,
-            shutdown_timeout=shutdown_timeout,
+            shutdown_timeout=math.ceil(shutdown_timeout),
             accepted_queue_size=MOST_WAITING,
             accepted_queue_timeout=1,
         )
         self._server.max_request_header_size = MOST_HEADER_BYTES
         self._server.keep_alive_conn_limit = MOST_KEPT_ALIVE
+        self._server.expiration_interval = SELECT_PAUSE
         self._server.server_name = "volumed"
-        self._server.error_log = _log
         self._stopped = threading.Event()
         self.address = self._bind(address)
 
@@ -74,6 +84,9 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
             self._server.prepare()
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(option="--listen", reason=f"cannot listen on {address}: {_why(error)}") from error
+        # cheroot leaves this out for a port that the kernel chose; then connections that a killed process leaves half
+        # closed would keep its successor from the same port (socket(7): both must have asked for reuse).
+        self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         host, port = self._server.bind_addr[:2]
         return Address(host, port)
 
@@ -103,10 +116,8 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
+    text = str(error)
+    if isinstance(error, UnicodeError) or "Errno -" in text:
         return "there is no such host"
-    return str(getattr(error, "strerror", None) or error).removeprefix("No socket could be created -- ")
-
-
-def _log(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-    LOG.log(logging.DEBUG if level <= logging.INFO else level, "%s", message, exc_info=traceback)
+    found = re.search(r"\[Errno \d+\] ([^\]]+)\)$", text)
+    return found.group(1) if found else text

@@ -1,8 +1,8 @@
 """Locks of this node: one process per service, and one writer per resource.
 
 A lock is a ``flock`` on a file: the kernel drops it with the last process that holds it, which may be a command that
-outlived us with the lock as its stdin. The file of a resource is removed by its last holder; whoever opened it meanwhile
-sees that the name is gone and takes a new one.
+outlived us with the lock as its stdin. The file of a resource is removed by its last holder; who opened it meanwhile sees
+that the name is gone and takes a new one.
 
 Source: flock(2); a lock belongs to the open file, so two threads of one process exclude each other too.
 """
@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volumed.model.errors import ServiceLocked, VolumedError
+
+#: Beginning of the names of services' lock files, which stand beside those of resources and stay.
+SERVICE_PREFIX = "service-"
 
 #: Seconds between two tries for a lock that is held.
 TRY_PAUSE = 0.01
@@ -55,6 +58,13 @@ class NodeLocks:
             for name in sorted(wanted):
                 held.enter_context(self._holding_one(name, wanted[name], deadline))
             yield
+
+    def tidy(self) -> None:
+        """Remove the files that a killed process left; those that somebody holds stay."""
+        for path in self._folder.glob("*.lock"):
+            if not path.name.startswith(SERVICE_PREFIX):
+                with contextlib.suppress(ResourceLocked, FileNotFoundError):
+                    _release(path, _lock(path, path.stem, fcntl.LOCK_EX, deadline=0))
 
     @contextmanager
     def _holding_one(self, name: str, mode: int, deadline: float) -> Iterator[None]:

@@ -17,7 +17,6 @@ from volumed.db.clock import SECOND
 from volumed.db.engine import Database
 from volumed.model.context import RequestContext
 from volumed.model.crash_points import crash_point
-from volumed.model.crash_points import crash_point
 from volumed.model.errors import IllegalMove, NotFound, NoValidBackend
 from volumed.model.records import Json, Operation, Volume
 from volumed.model.states import VolumeStatus

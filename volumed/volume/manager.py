@@ -20,7 +20,7 @@ from volumed.model.records import Json, Operation
 from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine, Rules
 from volumed.operations.lanes import LONG, SHORT, Lanes
-from volumed.operations.locks import NodeLocks, ServiceLock
+from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
 from volumed.operations.periodic import PeriodicTask
 from volumed.operations.procedure import Procedure
 from volumed.operations.sweep import Sweep
@@ -86,7 +86,9 @@ class VolumeManager:
         self._scheduler = scheduler
         self._incarnation = incarnation
         self.host = f"{conf.host}@{backend_name}"
-        self._lock = ServiceLock(state_path / "locks" / f"service-{self.host}.lock", f"volumed-volume {self.host}")
+        self._lock = ServiceLock(
+            state_path / "locks" / f"{SERVICE_PREFIX}{self.host}.lock", f"volumed-volume {self.host}"
+        )
         self._locks = NodeLocks(state_path / "locks")
         with database.reading() as tx:
             owner = Owner(deployment.get_id(tx), backend_name)
@@ -154,6 +156,7 @@ class VolumeManager:
         """The driver is up: take up what was left, restore exports, and tell the schedulers."""
         for pool in self._driver.capabilities().pools:
             self._database.write(pools.ensure, pool.storage_id)
+        self._locks.tidy()
         self._lanes.start()
         self._reporter.start()
         self._sweep.start()

@@ -29,6 +29,15 @@ def test_no_file_is_left_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_that_a_killed_process_left_are_removed_but_not_those_that_are_held(tmp_path: Path) -> None:
+    locks = NodeLocks(tmp_path)
+    for name in ("left.lock", "service-a@b.lock"):
+        (tmp_path / name).touch()
+    with locks.holding(Claims(exclusive=["held"]), 0):
+        locks.tidy()
+        assert {path.name for path in tmp_path.iterdir()} == {"held.lock", "service-a@b.lock"}
+
+
 def test_a_lock_survives_its_process_in_a_command_that_has_it_as_stdin(tmp_path: Path) -> None:
     locks = NodeLocks(tmp_path)
     script = (

@@ -16,6 +16,7 @@ from volumed.api.tier import Tier
 from volumed.db import idempotency, operations, quotas
 from volumed.db.idempotency import KeyOwner, Remembered
 from volumed.db.operations import NewOperation
+from volumed.model.crash_points import crash_point
 from volumed.model.errors import BusyResource, IdempotencyKeyReused
 
 P = ParamSpec("P")
@@ -67,7 +68,9 @@ def accept(
 
     while True:
         try:
-            return tier.database.write(run)
+            done = tier.database.write(run)
+            crash_point("api.accepted")
+            return done
         except quotas.MissingRows as missing:
             quotas.ensure_rows(tier.database, missing)
         except _LiveKeyTaken as taken:

@@ -1,0 +1,259 @@
+"""What is asked while the daemon dies, and what must be true after the next start: one scenario an operation.
+
+A request that the client got no answer for is sent again with the same Idempotency-Key, as a client should.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from tests.lab.daemon import Session
+from tests.lab.outside import Outside
+
+#: What is written into a source, and where: the start, the middle and the last bytes of the first GiB.
+MARKS = ((0, b"begin"), (512 << 20, b"middle"), ((1 << 30) - 3, b"end"))
+
+CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:crash", "ip": "127.0.0.1", "host": "client", "multipath": False}
+
+
+@dataclass
+class Stage:
+    """One daemon's REST session and its state folder; ``made`` is what the scenario keeps for itself."""
+
+    rest: Session
+    outside: Outside
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def volume(self, size: int = 1, marked: bool = False, **source: str) -> str:
+        """A finished volume, with marks in its data where asked."""
+        volume_id = str(self.rest.create_volume(size, **source)["id"])
+        self.rest.wait_for_status(f"/volumes/{volume_id}", "available")
+        if marked:
+            with self.outside.data_of(volume_id).open("r+b") as data:
+                for offset, mark in MARKS:
+                    data.seek(offset)
+                    data.write(mark)
+        return volume_id
+
+    def snapshot(self, volume_id: str) -> str:
+        answer = self.rest.post("/snapshots", json={"snapshot": {"volume_id": volume_id}})
+        assert answer.status_code == 202, answer.text
+        snapshot_id = str(answer.json()["snapshot"]["id"])
+        self.rest.wait_for_status(f"/snapshots/{snapshot_id}", "available")
+        return snapshot_id
+
+    def has_marks(self, volume_id: str) -> bool:
+        with self.outside.data_of(volume_id).open("rb") as data:
+            return all(_read(data, offset, len(mark)) == mark for offset, mark in MARKS)
+
+    def remove(self, *paths: str) -> None:
+        """Delete what the scenario made, in this order, and wait until it is gone."""
+        for path in paths:
+            answer = self.rest.delete(path)
+            assert answer.status_code in (200, 202, 404), answer.text
+            self.rest.wait_until_gone(path)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``prepare`` undisturbed, ``ask`` while the daemon dies, ``check`` after the restart, ``clean`` up."""
+
+    name: str
+    prepare: Callable[[Stage], None]
+    ask: Callable[[Stage], requests.Response]
+    check: Callable[[Stage, requests.Response], None]
+    clean: Callable[[Stage], None]
+
+
+def _read(data: Any, offset: int, length: int) -> bytes:
+    data.seek(offset)
+    return bytes(data.read(length))
+
+
+def _key(stage: Stage) -> dict[str, str]:
+    return {"Idempotency-Key": stage.made.setdefault("key", str(uuid.uuid4()))}
+
+
+def _create(body: Callable[[Stage], dict[str, Any]]) -> Callable[[Stage], requests.Response]:
+    return lambda stage: stage.rest.post("/volumes", json={"volume": body(stage)}, headers=_key(stage))
+
+
+def _check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.Response], None]:
+    def check(stage: Stage, answer: requests.Response) -> None:
+        stage.made["new"] = answer.json()["volume"]["id"]
+        volume = stage.rest.wait_for_status(f"/volumes/{stage.made['new']}", "available")
+        assert volume["size"] == size
+        assert not marked or stage.has_marks(stage.made["new"])
+
+    return check
+
+
+def _remember(name: str, make: Callable[[Stage], str]) -> Callable[[Stage], None]:
+    def prepare(stage: Stage) -> None:
+        stage.made[name] = make(stage)
+
+    return prepare
+
+
+def _remove_volumes(*names: str) -> Callable[[Stage], None]:
+    return lambda stage: stage.remove(*(f"/volumes/{stage.made[name]}" for name in names))
+
+
+CREATE = Scenario(
+    "create",
+    prepare=lambda stage: None,
+    ask=_create(lambda stage: {"size": 1}),
+    check=_check_volume(1),
+    clean=_remove_volumes("new"),
+)
+
+CLONE = Scenario(
+    "clone",
+    prepare=_remember("source", lambda stage: stage.volume(marked=True)),
+    ask=_create(lambda stage: {"source_volid": stage.made["source"], "size": 2}),
+    check=_check_volume(2, marked=True),
+    clean=_remove_volumes("new", "source"),
+)
+
+
+def _prepare_snapshot(stage: Stage) -> None:
+    stage.made["source"] = stage.volume(marked=True)
+    stage.made["snapshot"] = stage.snapshot(stage.made["source"])
+
+
+def _clean_snapshot(stage: Stage) -> None:
+    paths = [f"/volumes/{stage.made['new']}"] if "new" in stage.made else []
+    stage.remove(*paths, f"/snapshots/{stage.made['snapshot']}", f"/volumes/{stage.made['source']}")
+
+
+FROM_SNAPSHOT = Scenario(
+    "create from snapshot",
+    prepare=_prepare_snapshot,
+    ask=_create(lambda stage: {"snapshot_id": stage.made["snapshot"]}),
+    check=_check_volume(1, marked=True),
+    clean=_clean_snapshot,
+)
+
+DELETE = Scenario(
+    "delete",
+    prepare=_remember("volume", lambda stage: stage.volume()),
+    ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['volume']}"),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}"),
+    clean=lambda stage: None,
+)
+
+DELETE_CASCADE = Scenario(
+    "delete with its snapshots",
+    prepare=_prepare_snapshot,
+    ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['source']}?cascade=true"),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['source']}"),
+    clean=lambda stage: None,
+)
+
+
+def _check_extended(stage: Stage, answer: requests.Response) -> None:
+    volume = stage.rest.wait_for_status(f"/volumes/{stage.made['volume']}", "available")
+    assert volume["size"] == 3
+    assert stage.has_marks(stage.made["volume"])
+
+
+EXTEND = Scenario(
+    "extend",
+    prepare=_remember("volume", lambda stage: stage.volume(marked=True)),
+    ask=lambda stage: stage.rest.post(
+        f"/volumes/{stage.made['volume']}/action", json={"os-extend": {"new_size": 3}}, headers=_key(stage)
+    ),
+    check=_check_extended,
+    clean=_remove_volumes("volume"),
+)
+
+
+def _check_snapshot(stage: Stage, answer: requests.Response) -> None:
+    stage.made["snapshot"] = answer.json()["snapshot"]["id"]
+    stage.rest.wait_for_status(f"/snapshots/{stage.made['snapshot']}", "available")
+
+
+SNAPSHOT = Scenario(
+    "snapshot",
+    prepare=_remember("source", lambda stage: stage.volume(marked=True)),
+    ask=lambda stage: stage.rest.post(
+        "/snapshots", json={"snapshot": {"volume_id": stage.made["source"]}}, headers=_key(stage)
+    ),
+    check=_check_snapshot,
+    clean=_clean_snapshot,
+)
+
+DELETE_SNAPSHOT = Scenario(
+    "delete snapshot",
+    prepare=_prepare_snapshot,
+    ask=lambda stage: stage.rest.delete(f"/snapshots/{stage.made['snapshot']}"),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/snapshots/{stage.made['snapshot']}"),
+    clean=_remove_volumes("source"),
+)
+
+
+def _check_attached(stage: Stage, answer: requests.Response) -> None:
+    attachment = answer.json()["attachment"]
+    stage.made["attachment"] = attachment["id"]
+    if not attachment["connection_info"]:  # accepted before the kill, answered by what it is now
+        joined = stage.rest.put(f"/attachments/{attachment['id']}", json={"attachment": {"connector": CONNECTOR}})
+        assert joined.status_code == 200, joined.text
+        attachment = joined.json()["attachment"]
+    assert attachment["connection_info"]["auth_password"]
+    assert stage.outside.targets() == {stage.made["volume"]}
+
+
+def _attach(stage: Stage) -> requests.Response:
+    body = {"volume_uuid": stage.made["volume"], "instance_uuid": str(uuid.UUID(int=7)), "connector": CONNECTOR}
+    return stage.rest.post("/attachments", json={"attachment": body}, headers=_key(stage))
+
+
+def _clean_attachment(stage: Stage) -> None:
+    stage.remove(f"/attachments/{stage.made['attachment']}", f"/volumes/{stage.made['volume']}")
+
+
+ATTACH = Scenario(
+    "attach",
+    prepare=_remember("volume", lambda stage: stage.volume()),
+    ask=_attach,
+    check=_check_attached,
+    clean=_clean_attachment,
+)
+
+
+def _prepare_attachment(stage: Stage) -> None:
+    stage.made["volume"] = stage.volume()
+    answer = _attach(stage)
+    assert answer.status_code == 200, answer.text
+    stage.made["attachment"] = answer.json()["attachment"]["id"]
+
+
+def _check_detached(stage: Stage, answer: requests.Response) -> None:
+    stage.rest.wait_until_gone(f"/attachments/{stage.made['attachment']}")
+    stage.rest.wait_for_status(f"/volumes/{stage.made['volume']}", "available")
+    assert stage.outside.targets() == set()
+
+
+DETACH = Scenario(
+    "detach",
+    prepare=_prepare_attachment,
+    ask=lambda stage: stage.rest.delete(f"/attachments/{stage.made['attachment']}"),
+    check=_check_detached,
+    clean=_remove_volumes("volume"),
+)
+
+ALL = (
+    CREATE,
+    CLONE,
+    FROM_SNAPSHOT,
+    DELETE,
+    DELETE_CASCADE,
+    EXTEND,
+    SNAPSHOT,
+    DELETE_SNAPSHOT,
+    ATTACH,
+    DETACH,
+)

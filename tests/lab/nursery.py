@@ -1,0 +1,126 @@
+"""Daemons forked from a process that has everything imported already: a start costs a fraction of a second.
+
+Each child can be told, at any time, to die with SIGKILL at a named crash point, or to note the points that it passes.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+from tests.lab.daemon import PATIENCE, Daemon
+
+#: Bytes of the longest name of a crash point that can be armed.
+LONGEST_NAME = 128
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.lab.preloaded"])
+
+
+class Trap:
+    """Shared with a child: the point at which it shall die, and the file in which it notes what it passes."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+        self._armed: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
+        self._noting: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
+
+    def arm(self, point: str) -> None:
+        """Die at the next passage of ``point``."""
+        self._armed.value = point.encode()
+
+    def disarm(self) -> None:
+        self._armed.value = b""
+
+    @contextmanager
+    def noting(self) -> Iterator[list[str]]:
+        """Collect the names of the points passed inside the block, in order, each once."""
+        passed: list[str] = []
+        self.notes.write_text("")
+        self._noting.value = 1
+        try:
+            yield passed
+        finally:
+            self._noting.value = 0
+            passed.extend(dict.fromkeys(self.notes.read_text().split()))
+
+    def passed(self, name: str) -> None:
+        """Called in the child at every point."""
+        if self._armed.value == name.encode():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._noting.value:
+            with self.notes.open("a") as notes:
+                notes.write(f"{name}\n")
+
+
+class Child:
+    """A forked daemon with the face of ``subprocess.Popen`` that ``Daemon`` needs."""
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self.pid: int = process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode  # type: ignore[no-any-return]
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise TimeoutError(f"process {self.pid} has not ended within {timeout} s")
+        return int(self._process.exitcode)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkedDaemon(Daemon):
+    """A ``volumed up`` forked from the preloaded process, with a ``trap``."""
+
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(folder, arguments, environment)
+        self.trap = Trap(folder / "points")
+
+    def spawn(self, environment: Mapping[str, str] | None = None) -> Any:
+        listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        with self.log.open("ab") as log:
+            self._start_of_log = log.tell()
+        command = ["up", "--state", str(self.state), "--listen", listen, *self.arguments]
+        process = _CONTEXT.Process(
+            target=_serve, args=(command, {**self.environment, **(environment or {})}, str(self.log), self.trap)
+        )
+        process.start()
+        self._process = Child(process)  # type: ignore[assignment]
+        return self._process
+
+    def wait_for_death(self) -> None:
+        """Wait until the trap has killed it."""
+        assert self._process is not None
+        status = self._process.wait(PATIENCE)
+        assert status == -signal.SIGKILL, f"it ended with {status}:\n{self.output()}"
+        self.trap.disarm()
+
+
+def _serve(command: list[str], environment: dict[str, str], log: str, trap: Trap) -> None:
+    from volumed.cmd import volumed
+    from volumed.model import crash_points
+
+    os.setsid()
+    os.environ.update(environment)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
+    crash_points.watch(trap.passed)
+    sys.exit(volumed.main(command))

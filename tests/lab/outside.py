@@ -1,0 +1,141 @@
+"""What a stopped or idle daemon left, seen from outside: rows against files, targets, locks, quota and allocation.
+
+Reads the SQLite file, the folders and tgtd's own listing; asks volumed nothing.
+"""
+
+import json
+import os
+import sqlite3
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.lab.daemon import Daemon
+
+LIVE = "('queued', 'running', 'waiting', 'undoing')"
+
+
+class Outside:
+    """The state folder of ``daemon``."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.state = daemon.state
+        self.pool = daemon.state / "pool"
+
+    def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
+        """What the query finds."""
+        with sqlite3.connect(f"file:{self.state}/volumed.db?mode=ro", uri=True, timeout=20) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, arguments)]
+
+    def files(self) -> set[str]:
+        """Names in the pool folder, without the pool's own mark."""
+        return {path.name for path in self.pool.iterdir() if path.name != ".volumed-owner"}
+
+    def data_of(self, volume_id: str) -> Path:
+        return self.pool / f"volume-{volume_id}"
+
+    def targets(self) -> set[str]:
+        """Ids of the volumes that tgtd exports."""
+        said = self._tgtadm("--mode", "target", "--op", "show")
+        return {line.rpartition("volume-")[2] for line in said.splitlines() if line.startswith("Target ")}
+
+    def accounts(self) -> set[str]:
+        """Names of the CHAP accounts that tgtd knows."""
+        said = self._tgtadm("--mode", "account", "--op", "show")
+        return {line.strip() for line in said.splitlines()[1:] if line.strip()}
+
+    def _tgtadm(self, *arguments: str) -> str:
+        socket = self._socket()
+        if socket is None:
+            return ""
+        command = ["tgtadm", "--lld", "iscsi", *arguments]
+        environment = {**os.environ, "TGT_IPC_SOCKET": str(socket)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+        return done.stdout
+
+    def _socket(self) -> Path | None:
+        """tgtadm appends the control port to the name: ``NAME.0``."""
+        found = [path for path in self.state.rglob("*") if path.is_socket() and path.name.endswith(".0")]
+        return found[0].with_suffix("") if found else None
+
+    def differences(self) -> list[str]:
+        """Everything that is not as the rows say, in sentences; empty when all is well."""
+        return [
+            *self._live_operations(),
+            *self._files(),
+            *self._exports(),
+            *self._locks(),
+            *self._quota(),
+            *self._allocation(),
+        ]
+
+    def _live_operations(self) -> list[str]:
+        live = self.rows(f"SELECT id, kind, state, wait_reason FROM operations WHERE state IN {LIVE}")
+        transit = self.rows(
+            "SELECT id, status FROM volumes WHERE status IN ('creating', 'deleting', 'extending', 'detaching')"
+        )
+        return [f"operation {row} is live" for row in live] + [f"volume {row} is in transit" for row in transit]
+
+    def _files(self) -> list[str]:
+        wanted = {f"volume-{row['id']}": row["size"] for row in self._whole_volumes()}
+        whole = "SELECT id, size FROM snapshots WHERE status NOT IN ('creating', 'error')"
+        wanted |= {f"snapshot-{row['id']}": row["size"] for row in self.rows(whole)}
+        found = self.files()
+        told = [f"file {name} has no row" for name in sorted(found - wanted.keys())]
+        told += [f"file {name} is missing" for name in sorted(wanted.keys() - found)]
+        for name in sorted(found & wanted.keys()):
+            size = (self.pool / name).stat().st_size
+            if size != wanted[name] << 30:
+                told.append(f"file {name} has {size} bytes, its row says {wanted[name]} GiB")
+        return told
+
+    def _whole_volumes(self) -> list[dict[str, Any]]:
+        return self.rows("SELECT * FROM volumes WHERE status NOT IN ('creating') AND host IS NOT NULL")
+
+    def _exports(self) -> list[str]:
+        reachable = self.rows(
+            "SELECT volume_id, credentials FROM attachments WHERE credentials IS NOT NULL"
+            " AND attach_status IN ('attaching', 'attached', 'error_detaching')"
+        )
+        wanted = {row["volume_id"] for row in reachable}
+        names = {json.loads(row["credentials"])["username"] for row in reachable}
+        found, accounts = self.targets(), self.accounts()
+        told = [f"target of volume {volume} is wanted by nobody" for volume in sorted(found - wanted)]
+        told += [f"target of volume {volume} is missing" for volume in sorted(wanted - found)]
+        told += ["a CHAP account is wanted by nobody" for _ in accounts - names]
+        return told + ["a CHAP account is missing" for _ in names - accounts]
+
+    def _locks(self) -> list[str]:
+        left = [path.name for path in (self.state / "locks").glob("*") if not path.name.startswith("service-")]
+        return [f"lock file {name} is left" for name in left]
+
+    def _quota(self) -> list[str]:
+        types = {row["id"]: row["name"] for row in self.rows("SELECT id, name FROM volume_types")}
+        counted: Counter[tuple[str, str]] = Counter()
+        for kind, table in (("volumes", "volumes"), ("snapshots", "snapshots")):
+            for row in self.rows(f"SELECT project_id, size, volume_type_id FROM {table}"):
+                for suffix in ("", f"_{types[row['volume_type_id']]}"):
+                    counted[row["project_id"], f"{kind}{suffix}"] += 1
+                    counted[row["project_id"], f"gigabytes{suffix}"] += row["size"]
+        used = {(row["project_id"], row["resource"]): row["in_use"] for row in self.rows("SELECT * FROM quotas")}
+        return [
+            f"quota {key}: {used.get(key, 0)} in use, {counted.get(key, 0)} counted"
+            for key in sorted(used.keys() | counted.keys())
+            if used.get(key, 0) != counted.get(key, 0)
+        ]
+
+    def _allocation(self) -> list[str]:
+        counted = {
+            row["storage_id"]: (row["size"], row["volumes"])
+            for row in self.rows(
+                "SELECT storage_id, sum(size) AS size, count(*) AS volumes FROM volumes"
+                " WHERE storage_id IS NOT NULL GROUP BY storage_id"
+            )
+        }
+        return [
+            f"storage {row['storage_id']}: {row['allocated']} GiB allocated, {counted.get(row['storage_id'])} counted"
+            for row in self.rows("SELECT * FROM pools")
+            if (row["allocated"], row["volumes"]) != counted.get(row["storage_id"], (0, 0))
+        ]
