@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, dict[str, list[str]]]:
     sections: dict[str, dict[str, list[str]]] = {}
     try:
         cfg.ConfigParser(str(path), sections).parse()
-    except (cfg.ConfigFileParseError, OSError, UnicodeDecodeError) as error:
+    except (cfg.ParseError, OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationError(option=f"configuration file {path}", reason=reason) from error
     return sections
@@ -50,7 +50,8 @@ def refuse_wrong_values(conf: cfg.ConfigOpts, groups: Sequence[str]) -> None:
             try:
                 getattr(conf if group == "DEFAULT" else conf[group], name)
             except (ValueError, cfg.Error) as error:
-                raise ConfigurationError(option=f"[{group}] {name}", reason=str(error)) from error
+                reason = str(error).rpartition(" is not valid: ")[2]
+                raise ConfigurationError(option=f"[{group}] {name}", reason=reason) from error
 
 
 def _names(options: Sequence[Any]) -> frozenset[str]:

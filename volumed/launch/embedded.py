@@ -215,7 +215,7 @@ def _refuse_open_door(conf: cfg.ConfigOpts, wishes: Wishes) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return True  # not an address at all: listening says so
     return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)

@@ -41,9 +41,9 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """``HOST:PORT``, an IPv6 host in brackets. Raises ``ConfigurationError``."""
-        host, colon, port = text.rpartition(":")
-        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        """``HOST:PORT``, an IPv6 host in brackets, 0.0.0.0 for every address. Raises ``ConfigurationError``."""
+        host, _, port = text.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise ConfigurationError(option="--listen", reason=f"{text!r} is not HOST:PORT")
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
 

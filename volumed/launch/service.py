@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from oslo_config import cfg
 from oslo_service import service
@@ -16,17 +16,14 @@ from oslo_service import service
 from volumed.db import services
 from volumed.db.engine import Database
 from volumed.operations.periodic import PeriodicTask, PeriodicTasks
-from volumed.rpc.dispatcher import RpcDispatcher
+from volumed.rpc.dispatcher import Endpoint, RpcDispatcher
 from volumed.rpc.transport import make_server
 
 LOG = logging.getLogger(__name__)
 
 
-class Manager(Protocol):
+class Manager(Endpoint, Protocol):
     """What a service is for: an RPC endpoint with a life cycle."""
-
-    RPC_VERSION: ClassVar[str]
-    RPC_METHODS: ClassVar[tuple[str, ...]]
 
     def init_host(self) -> None:
         """Begin to work; never waits for a backend or for old work."""

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from oslo_messaging.dispatcher import DispatcherBase
 from oslo_messaging.rpc.dispatcher import ExpectedException
@@ -26,12 +26,14 @@ _VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
 _TEXTS = ("user_id", "project_id", "request_id", "user", "tenant", "global_request_id")
 
 
-@runtime_checkable
 class Endpoint(Protocol):
     """What is callable: the methods listed in ``RPC_METHODS``, each with a ``RequestContext`` first."""
 
-    RPC_VERSION: ClassVar[str]
-    RPC_METHODS: ClassVar[tuple[str, ...]]
+    @property
+    def RPC_VERSION(self) -> str: ...
+
+    @property
+    def RPC_METHODS(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,157 @@
+"""``volumed up`` as a command: what it says, what it refuses, how it ends."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.lab.daemon import Daemon, running_daemon
+
+pytestmark = pytest.mark.part("tgtd")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def refused(state: Path, *arguments: str, listen: str = "127.0.0.1:0") -> str:
+    """What a start that must be refused says; it must be one sentence without a traceback."""
+    command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", str(state), "--listen", listen]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr.splitlines()[-1]
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_it_says_in_one_line_where_it_serves_and_the_line_is_true(daemon: Daemon) -> None:
+    line = next(line for line in daemon.output().splitlines() if "serves" in line)
+    assert daemon.url in line
+    assert str(daemon.state) in line
+    assert f"VOLUMED_URL={daemon.url} VOLUMED_TOKEN=admin:admin volumed list" in line
+    assert requests.get(f"{daemon.url}/v3/volumes", headers={"X-Auth-Token": "admin:admin"}, timeout=5).ok
+
+
+def test_it_serves_within_two_seconds_below_140_mb_and_sleeps_when_nothing_happens(daemon: Daemon) -> None:
+    daemon.stop()
+    began = time.monotonic()
+    daemon.start()
+    assert time.monotonic() - began < 4.0  # 2 s on a quiet machine
+    process = psutil.Process(daemon.pid)
+    assert process.memory_info().rss < 140 * 1024**2
+    time.sleep(1)
+    before = sum(process.cpu_times()[:2])
+    time.sleep(3)
+    assert sum(process.cpu_times()[:2]) - before < 3 * 0.03
+
+
+def test_every_service_reports_itself_and_says_down_when_it_stops(daemon: Daemon) -> None:
+    daemon.stop()
+    with sqlite3.connect(daemon.state / "volumed.db") as database:
+        rows = database.execute("SELECT binary, state, report_count > 0 FROM services ORDER BY binary").fetchall()
+    database.close()
+    assert rows == [("volumed-scheduler", "down", 1), ("volumed-volume", "down", 1)]
+
+
+def test_a_second_one_on_the_same_folder_is_refused_and_names_the_first(daemon: Daemon) -> None:
+    said = refused(daemon.state)
+    assert f"pid {daemon.pid}" in said
+    assert daemon.url in said
+    assert requests.get(f"{daemon.url}/", timeout=5).ok
+
+
+def test_after_kill_9_the_next_start_just_works(daemon: Daemon) -> None:
+    daemon.kill()
+    daemon.start()
+    assert requests.get(f"{daemon.url}/", timeout=5).ok
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_in_order(daemon: Daemon, number: signal.Signals) -> None:
+    os.kill(daemon.pid, number)
+    assert daemon.wait_for_end() == 0
+    assert not daemon.processes()
+    assert (daemon.state / "volumed.lock").read_text() == ""
+
+
+def test_a_taken_port_is_named(state: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert refused(state, listen=listen) == f"volumed: --listen: cannot listen on {listen}: Address already in use"
+
+
+def test_it_does_not_believe_everybody_from_everywhere(state: Path) -> None:
+    assert "--allow-remote-noauth" in refused(state, listen="0.0.0.0:0")
+    assert "--allow-remote-noauth" in refused(state, listen="[::]:0")
+    assert "is not HOST:PORT" in refused(state, listen=":0")
+
+
+def test_a_folder_that_is_no_use_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "file", "")
+    assert refused(tmp_path / "file" / "state").startswith(f"volumed: --state: cannot use {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[DEFAULT]\nenabled_backend = file\n", "[DEFAULT] enabled_backend: there is no such option; did you mean"),
+        ("[apy]\nworkers = 1\n", "[apy]: there is no such group; did you mean api?"),
+        ("[file]\nfile_pool = /x\n", "[file] file_pool: there is no such option; did you mean file_pool_path?"),
+        ("[api]\nworkers = many\n", "[api] workers: invalid literal"),
+        ("[file]\nvolume_driver = floppy\n", "volume_driver: 'floppy' is not installed; known are: file"),
+        ("[file]\ntarget_helper = floppy\n", "[file] target_helper: 'floppy' is not installed"),
+        ("no assignment\n", "No ':' or '=' found in assignment"),
+    ],
+)
+def test_a_wrong_configuration_names_the_file_or_option(state: Path, tmp_path: Path, text: str, said: str) -> None:
+    assert said in refused(state, "--config-file", write(tmp_path / "volumed.conf", text))
+
+
+def test_a_configuration_that_is_not_there_or_not_text_is_named(state: Path, tmp_path: Path) -> None:
+    assert f"{tmp_path}/absent: No such file" in refused(state, "--config-file", f"{tmp_path}/absent")
+    (tmp_path / "noise").write_bytes(bytes(range(128, 256)))
+    assert f"configuration file {tmp_path}/noise" in refused(state, "--config-file", f"{tmp_path}/noise")
+
+
+def test_a_schema_of_a_newer_release_is_refused_and_left_alone(daemon: Daemon) -> None:
+    daemon.stop()
+    path = daemon.state / "volumed.db"
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "made by a newer release" in refused(daemon.state)
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+    database.close()
+
+
+@pytest.fixture
+def without_tgtd(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon whose search path has no tgtd."""
+    with running_daemon(environment={"PATH": str(tmp_path)}) as daemon:
+        yield daemon
+
+
+def test_the_api_serves_without_its_target_daemon_and_says_which_package_is_missing(without_tgtd: Daemon) -> None:
+    with without_tgtd.session() as session:
+        assert session.get("/volumes").status_code == 200
+    deadline = time.monotonic() + 10
+    while "tgt" not in without_tgtd.output().split("serves")[0] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "package" in without_tgtd.output() or "apt" in without_tgtd.output()

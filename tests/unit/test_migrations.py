@@ -1,0 +1,96 @@
+"""The migrations make the schema that the code knows, and refuse what they do not know."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select, text
+
+from volumed.db import deployment, migrate
+from volumed.db.engine import Database
+from volumed.db.tables import METADATA
+from volumed.model.errors import ConfigurationError
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'volumed.db'}")
+    yield database
+    database.close()
+
+
+def test_the_migrated_schema_is_the_one_in_the_tables(database: Database) -> None:
+    migrate.upgrade(database)
+    with database.reading() as tx:
+        assert compare_metadata(MigrationContext.configure(tx, opts={"compare_type": True}), METADATA) == []
+
+
+def test_the_newest_revision_is_the_one_that_the_code_names() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.NEWEST
+
+
+def test_an_upgrade_makes_one_deployment_and_a_second_upgrade_changes_nothing(database: Database) -> None:
+    assert migrate.version(database) is None
+    migrate.upgrade(database)
+    with database.reading() as tx:
+        first = deployment.get_id(tx)
+    migrate.upgrade(database)
+    with database.reading() as tx:
+        assert deployment.get_id(tx) == first
+    migrate.check(database)
+
+
+def test_a_schema_that_is_not_there_or_newer_is_refused(database: Database) -> None:
+    with pytest.raises(ConfigurationError, match="is at nothing"):
+        migrate.check(database)
+    migrate.upgrade(database)
+    database.write(lambda tx: tx.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(ConfigurationError, match="newer release"):
+        migrate.upgrade(database)
+
+
+@pytest.fixture
+def next_release(tmp_path: Path) -> Path:
+    """The migrations with one more, as the next release would have it."""
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    for path in [migrate.MIGRATIONS / "env.py", *(migrate.MIGRATIONS / "versions").glob("*.py")]:
+        (folder / path.relative_to(migrate.MIGRATIONS)).write_text(path.read_text())
+    (folder / "versions" / "next.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        f"revision, down_revision = 'next', {migrate.NEWEST!r}\n"
+        "def upgrade() -> None:\n"
+        "    op.add_column('pools', sa.Column('colour', sa.String(8)))\n"
+    )
+    return folder
+
+
+def test_a_database_of_this_release_is_brought_to_the_next_with_its_rows(
+    database: Database, next_release: Path
+) -> None:
+    migrate.upgrade(database)
+    with database.reading() as tx:
+        before = deployment.get_id(tx)
+    migrate.upgrade(database, to="next", migrations=next_release)
+    with database.reading() as tx:
+        assert deployment.get_id(tx) == before
+        assert "colour" in {column["name"] for column in inspect(tx).get_columns("pools")}
+
+
+def test_a_migration_that_fails_in_the_middle_leaves_nothing(database: Database, next_release: Path) -> None:
+    with (next_release / "versions" / "next.py").open("a") as script:
+        script.write("    raise RuntimeError('power cut')\n")
+    migrate.upgrade(database)
+    with pytest.raises(RuntimeError):
+        migrate.upgrade(database, to="next", migrations=next_release)
+    assert migrate.version(database) == migrate.NEWEST
+    with database.reading() as tx:
+        assert "colour" not in {column["name"] for column in inspect(tx).get_columns("pools")}
+        tx.execute(select(1))
