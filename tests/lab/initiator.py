@@ -5,6 +5,7 @@ volumed's services.
 """
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,9 @@ from typing import Any
 
 #: Seconds that one command of the initiator may take.
 TIMEOUT = 60.0
+
+#: How qemu-io says that a command failed; a wrong pattern is another matter, its figures follow.
+_FAILED = re.compile(r"\b(read|write|flush|discard) failed: ")
 
 
 class InitiatorError(Exception):
@@ -118,17 +122,21 @@ class Session:
         return "Pattern verification failed" not in self._send(f"read -P {pattern} {offset} {length}")
 
     def _send(self, command: str) -> str:
+        """Send one command and read its answer: up to its line of figures, or the sentence why it failed."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(f"{command}\n")
-        stdin.flush()
-        answer = stdout.readline()
-        while not answer.rstrip().endswith("ops/sec)") and "failed" not in answer:
-            line = stdout.readline()
-            if not line:
-                raise InitiatorError(f"the session ended: {answer}")
-            answer += line
+        answer = ""
+        try:
+            stdin.write(f"{command}\n")
+            stdin.flush()
+            while not answer.rstrip().endswith("ops/sec)"):
+                line = stdout.readline()
+                answer += line
+                if not line or _FAILED.search(line):
+                    raise InitiatorError(answer.strip() or "the session ended")
+        except BrokenPipeError as error:
+            raise InitiatorError("the session ended") from error
         return answer
 
 

@@ -18,9 +18,10 @@ from tests.lab import initiator
 from tests.lab.data_paths import Iscsi
 from tests.lab.file_backend import FileBackend
 from volumed.driver.conformance.kills import Passage, kill_at, passages
-from volumed.driver.errors import BackendUnreachable
+from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import Access, Driver, VolumeRef
 from volumed_drivers.file.driver import FileDriver
+from volumed_drivers.targets.tgt import protocol
 from volumed_drivers.targets.tgt.listing import GIB, Lun, megabytes
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io")]
@@ -225,6 +226,31 @@ def set_up(backend: FileBackend) -> FileDriver:
     driver = backend.driver()
     driver.do_setup()
     return driver
+
+
+def test_a_tgtd_that_hangs_is_an_unknown_outcome_within_bounds_and_goes_on_later(
+    driver: FileDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "TIMEOUT", 0.3)
+    (hanging,) = daemons(tmp_path)
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        before = time.monotonic()
+        with pytest.raises(OutcomeUnknown) as refusal:
+            driver.ensure_export(VOLUME, [FIRST])
+        assert time.monotonic() - before < 3
+        assert FIRST.password not in str(refusal.value)
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+    driver.ensure_export(VOLUME, [FIRST])
+    assert gets_in(connection(driver, FIRST))
+
+
+def test_a_session_tells_a_wrong_pattern_from_a_right_one(driver: FileDriver) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    with initiator.session(connection(driver, FIRST)) as session:
+        session.write_pattern(5, 0, 4096)
+        assert [session.has_pattern(value, 0, 4096) for value in (5, 6, 5, 6, 5)] == [True, False, True, False, True]
 
 
 def test_many_threads_export_at_once_and_each_volume_gets_its_own_target(driver: FileDriver) -> None:
