@@ -31,8 +31,12 @@ from volumed.launch.service import Identity, Manager, Service
 from volumed.launch.state_folder import StateFolder
 from volumed.model.errors import ConfigurationError
 from volumed.operations.ends import EndPoller
+from volumed.operations.housekeeping import Housekeeping
+from volumed.operations.periodic import PeriodicTasks
+from volumed.operations.publisher import Publisher
 from volumed.rpc import scheduler_client, volume_client
 from volumed.rpc.messenger import Messenger
+from volumed.rpc.notifier import Notifier
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.transport import IN_PROCESS_URL, known_options, make_transport, register_options
 from volumed.rpc.volume_client import VolumeClient
@@ -81,6 +85,8 @@ class _Process:
         self._http = HttpService(listen, conf.api.workers, conf.graceful_shutdown_timeout)
         self._transport = make_transport(conf)
         self._incarnation = str(uuid.uuid4())
+        self._publisher = Publisher(self._database, Notifier(conf, self._transport).send, holder=self._incarnation)
+        self._housekeeping = self._make_housekeeping()
         self._signalled = threading.Event()
 
     def __enter__(self) -> "_Process":
@@ -91,6 +97,8 @@ class _Process:
     def __exit__(self, *error: object) -> None:
         self._http.stop()
         self._ends.stop()
+        self._housekeeping.stop()
+        self._publisher.stop()
         self._launcher.stop()
         self._launcher.wait()
         self._transport.cleanup()
@@ -105,6 +113,8 @@ class _Process:
             self._launcher.launch_service(each)
         for each in services:
             each.wait_until_started()
+        self._publisher.start()
+        self._housekeeping.start()
         self._http.serve(self._app())
         self._launcher.launch_service(self._http)
         self._say_where()
@@ -114,6 +124,13 @@ class _Process:
         self._signalled.wait()
         LOG.info("stopping; what does not end in time is resumed by the next start")
         return 0
+
+    def _make_housekeeping(self) -> PeriodicTasks:
+        kept = self._conf.operations
+        keeping = Housekeeping(self._database, self._incarnation, kept.operation_retention, kept.idempotency_retention)
+        return PeriodicTasks(
+            "housekeeping", [keeping.task()], self._conf.periodic_interval, self._conf.periodic_fuzzy_delay
+        )
 
     def _scheduler(self) -> Service:
         transport = make_transport(self._conf)

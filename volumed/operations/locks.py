@@ -1,8 +1,8 @@
 """Locks of this node: one process per service, and one writer per resource.
 
 A lock is a ``flock`` on a file: the kernel drops it with the last process that holds it, which may be a command that
-outlived us with the lock as its stdin. The file of a resource is removed by its last holder; who opened it meanwhile sees
-that the name is gone and takes a new one.
+outlived us with the lock as its stdin. The file of a resource is removed by its last holder; whoever opened it before
+sees that the name is gone and takes a new one.
 
 Source: flock(2); a lock belongs to the open file, so two threads of one process exclude each other too.
 """
