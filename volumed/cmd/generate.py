@@ -19,6 +19,11 @@ WIDTH = 100
 
 HEADER = "made by `make docs` from the code; change it there"
 
+OTHERS = (
+    "oslo.messaging's own options are understood beside them: `transport_url` names the broker, `[oslo_messaging_rabbit]` has "
+    "the details. An option that nobody knows is refused when a service starts, naming the file."
+)
+
 Groups = Sequence[tuple[str, str, Sequence[Any]]]
 
 
@@ -85,7 +90,7 @@ def _comment(text: str) -> Iterator[str]:
 
 
 def _reference(groups: Groups) -> str:
-    lines = ["# Configuration", "", f"Every option ({HEADER}).", ""]
+    lines = ["# Configuration", "", f"Every option ({HEADER}).", "", OTHERS, ""]
     seen: set[str] = set()
     for name, about, options in groups:
         lines += [f"## [{name}]", ""] if name not in seen else []
