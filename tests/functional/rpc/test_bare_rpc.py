@@ -1,0 +1,249 @@
+"""The volume manager spoken to by RPC alone, as another API tier on the same database would: no operation is given.
+
+A scheduler's place is taken by a recorder of its messages; broker, database, driver and target are real.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from volumed import conf as configuration
+from volumed.db import attachments, migrate, operations, pools, quotas, snapshots, volume_types, volumes
+from volumed.db.engine import Database
+from volumed.launch.service import Identity, Service
+from volumed.model.context import RequestContext
+from volumed.model.errors import InvalidField, InvalidStatus, NotFound
+from volumed.rpc import volume_client
+from volumed.rpc.messenger import Messenger
+from volumed.rpc.scheduler_client import SchedulerClient
+from volumed.rpc.transport import IN_PROCESS_URL, make_transport, register_options
+from volumed.volume.manager import VolumeManager
+
+CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:rpc", "host": "client"}
+CALLER = RequestContext("u", "p", False, "req-rpc")
+
+
+@dataclass
+class Rig:
+    """A volume service on the in-process broker, and what speaks to it."""
+
+    database: Database
+    messenger: Messenger
+    pool: Path
+    host: str
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        return self.messenger.call(CALLER, volume_client.TOPIC, method, arguments, version="1.4", server=self.host)
+
+    def read(self, get: Callable[..., Any], *arguments: Any) -> Any:
+        with self.database.reading() as tx:
+            return get(tx, *arguments)
+
+    def until(self, condition: Callable[[], Any], patience: float = 15.0) -> None:
+        deadline = time.monotonic() + patience
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.01)
+
+    def volume(self, status: str = "creating", size: int = 1, **values: Any) -> str:
+        """A volume's row as a foreign API tier writes it."""
+        volume_id = str(uuid.uuid4())
+        type_id = self.read(volume_types.get, "__DEFAULT__").id
+        self.database.write(
+            volumes.add,
+            id=volume_id,
+            project_id="p",
+            user_id="u",
+            size=size,
+            status=status,
+            availability_zone="nova",
+            volume_type_id=type_id,
+            bootable=False,
+            multiattach=False,
+            metadata={},
+            facts={},
+            **values,
+        )
+        return volume_id
+
+    def finished_volume(self) -> str:
+        volume_id = self.volume()
+        self.call("create_volume", volume_id=volume_id)
+        self.until(lambda: self.read(volumes.get, volume_id).status == "available")
+        return volume_id
+
+    def snapshot_row(self, volume_id: str) -> str:
+        snapshot_id = str(uuid.uuid4())
+        volume = self.read(volumes.get, volume_id)
+        self.database.write(
+            snapshots.add,
+            id=snapshot_id,
+            project_id="p",
+            user_id="u",
+            volume_id=volume_id,
+            size=volume.size,
+            status="creating",
+            volume_type_id=volume.volume_type_id,
+            metadata={},
+            facts={},
+        )
+        return snapshot_id
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    database = Database(f"sqlite:///{tmp_path}/volumed.db")
+    migrate.upgrade(database)
+    database.write(volume_types.ensure_default, "__DEFAULT__")
+    conf = configuration.load(
+        defaults={
+            ("DEFAULT", "enabled_backends"): ["disk"],
+            ("DEFAULT", "host"): f"node-{uuid.uuid4().hex[:6]}",
+            ("disk", "target_helper"): "fake",
+            ("operations", "sweep_interval"): 0.2,
+            ("operations", "sweep_age"): 0.1,
+        }
+    )
+    register_options(conf)
+    conf.set_default("transport_url", IN_PROCESS_URL)
+    transport, client = make_transport(conf), make_transport(conf)
+    messenger = Messenger(client, "volumed", 10)
+    incarnation = str(uuid.uuid4())
+    manager = VolumeManager(conf, "disk", database, SchedulerClient(messenger), tmp_path, incarnation)
+    identity = Identity("volumed-volume", volume_client.TOPIC, manager.host, "nova", incarnation)
+    service = Service(conf, database, identity, manager, transport)
+    service.start()
+    service.wait_until_started()
+    rig = Rig(database, messenger, tmp_path / "pool", manager.host)
+    rig.until(lambda: manager.state()[0] == "up")
+    yield rig
+    service.stop()
+    service.wait()
+    client.cleanup()
+    database.close()
+
+
+def test_a_foreign_create_gets_an_operation_its_place_and_its_quota(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    volume = rig.read(volumes.get, volume_id)
+    assert (volume.host, volume.launched_at is not None) == (f"{rig.host}#pool", True)
+    assert (rig.pool / f"volume-{volume_id}").stat().st_size == 1 << 30
+    assert rig.read(pools.allocations)[volume.storage_id] == (1, 1)
+    assert rig.read(quotas.usage, "p", {"volumes": 0, "gigabytes": 0}, {})["gigabytes"][0] == 1
+
+
+def test_the_same_message_twice_has_one_effect(rig: Rig) -> None:
+    volume_id = rig.volume()
+    for _ in range(3):
+        rig.messenger.cast(
+            CALLER, volume_client.TOPIC, "create_volume", {"volume_id": volume_id}, version="1.0", server=rig.host
+        )
+    rig.until(lambda: rig.read(volumes.get, volume_id).status == "available")
+    assert len(rig.read(lambda tx: operations_of(tx, volume_id))) == 1
+
+
+def operations_of(tx: Any, volume_id: str) -> list[Any]:
+    from sqlalchemy import select
+
+    from volumed.db.tables import operations as rows
+
+    return list(tx.execute(select(rows).where(rows.c.volume_id == volume_id)))
+
+
+def test_a_lost_cast_is_found_by_the_sweep(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("volumed.volume.manager.LOST_AGE", 0.1)
+    volume_id = rig.volume(host=f"{rig.host}#pool")
+    rig.until(lambda: rig.read(volumes.get, volume_id).status == "available")
+
+
+def test_extend_snapshot_clone_and_delete(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    (rig.pool / f"volume-{volume_id}").open("r+b").write(b"data")
+    rig.call("extend_volume", volume_id=volume_id, new_size=2)
+    rig.until(lambda: rig.read(volumes.get, volume_id).size == 2)
+    snapshot_id = rig.snapshot_row(volume_id)
+    rig.call("create_snapshot", volume_id=volume_id, snapshot_id=snapshot_id)
+    rig.until(lambda: rig.read(snapshots.get, snapshot_id).status == "available")
+    copies = [
+        rig.volume(size=2, snapshot_id=snapshot_id),
+        rig.volume(size=3, source_volid=volume_id),
+    ]
+    rig.call("create_volume", volume_id=copies[0], snapshot_id=snapshot_id)
+    rig.call("create_volume", volume_id=copies[1], source_volid=volume_id)
+    for copy in copies:
+        rig.until(lambda copy=copy: rig.read(volumes.get, copy).status == "available")
+        assert (rig.pool / f"volume-{copy}").read_bytes()[:4] == b"data"
+    rig.call("delete_snapshot", snapshot_id=snapshot_id)
+    rig.until(lambda: rig.read(snapshots.find, snapshot_id) is None)
+    for gone in (volume_id, *copies):
+        rig.call("delete_volume", volume_id=gone)
+        rig.until(lambda gone=gone: rig.read(volumes.find, gone) is None)
+    assert [path.name for path in rig.pool.iterdir()] == [".volumed-owner"]
+    assert all(used == (0, -1) for used in rig.read(quotas.usage, "p", {"volumes": 0, "gigabytes": 0}, {}).values())
+    assert set(rig.read(pools.allocations).values()) == {(0, 0)}
+
+
+def test_the_classic_attach_and_detach(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    first = rig.call("initialize_connection", volume_id=volume_id, connector=CONNECTOR)
+    assert first["data"]["auth_method"] == "CHAP"
+    assert rig.call("initialize_connection", volume_id=volume_id, connector=CONNECTOR) == first
+    rig.call("attach_volume", volume_id=volume_id, instance_uuid=str(uuid.uuid4()), mountpoint="/dev/vdb")
+    assert rig.read(volumes.get, volume_id).status == "in-use"
+    rig.call("terminate_connection", volume_id=volume_id, connector=CONNECTOR)
+    rig.call("terminate_connection", volume_id=volume_id, connector=CONNECTOR)
+    rig.call("detach_volume", volume_id=volume_id)
+    assert rig.read(volumes.get, volume_id).status == "available"
+    assert rig.read(attachments.of_volume, volume_id) == []
+
+
+def test_terminate_for_an_initiator_that_never_came_is_fine(rig: Rig) -> None:
+    rig.call("terminate_connection", volume_id=rig.finished_volume(), connector=CONNECTOR)
+
+
+def test_a_secret_is_in_no_row_but_the_attachments(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    secret = rig.call("initialize_connection", volume_id=volume_id, connector=CONNECTOR)["data"]["auth_password"]
+    attachment = rig.read(attachments.of_volume, volume_id)[0]
+    assert secret not in str(attachment.connection_info)
+    assert secret not in str(rig.read(lambda tx: operations_of(tx, volume_id)))
+    assert secret not in repr(rig.read(lambda tx: list(tx.exec_driver_sql("SELECT * FROM events"))))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "error"),
+    [
+        ("create_volume", {"volume_id": "nothing"}, NotFound),
+        ("create_volume", {"volume_id": "nothing", "image_id": "i"}, InvalidField),
+        ("delete_volume", {"volume_id": "nothing"}, NotFound),
+        ("delete_snapshot", {"snapshot_id": "nothing"}, NotFound),
+        ("initialize_connection", {"volume_id": "nothing", "connector": CONNECTOR}, NotFound),
+        ("initialize_connection", {"volume_id": "nothing", "connector": "x"}, InvalidField),
+    ],
+)
+def test_a_bad_message_gets_a_typed_error_and_changes_nothing(
+    rig: Rig, method: str, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        rig.call(method, **arguments)
+
+
+def test_what_is_not_creating_is_not_created(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    with pytest.raises(InvalidStatus):
+        rig.call("create_volume", volume_id=volume_id)
+    with pytest.raises(InvalidField, match="new_size"):
+        rig.call("extend_volume", volume_id=volume_id, new_size=1)
+    assert rig.read(operations.live_on, volume_id) is None
+
+
+def test_version_and_options_are_told_and_secrets_are_not(rig: Rig) -> None:
+    assert rig.call("service_version")["rpc"] == "1.4"
+    told = rig.call("service_config")
+    assert told["disk"]["target_helper"] == "fake"
+    assert told["database"]["connection"] == "***"
