@@ -24,7 +24,14 @@ PATIENCE = 60.0
 HEADERS = {"OpenStack-API-Version": "volume 3.66", "Content-Type": "application/json"}
 
 #: What a state folder's configuration says: as many volumes as the measurement wants.
-UNLIMITED = "[quota]\nvolumes = -1\ngigabytes = -1\nsnapshots = -1\n"
+UNLIMITED = """\
+[quota]
+volumes = -1
+gigabytes = -1
+snapshots = -1
+[file]
+max_over_subscription_ratio = 1000000
+"""
 
 _URL = re.compile(r"^volumed serves http://(\S+)", re.MULTILINE)
 _TICK = os.sysconf("SC_CLK_TCK")

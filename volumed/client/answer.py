@@ -25,6 +25,9 @@ _COLOURS = {
     "down": "red",
 }
 
+#: Columns that are never folded, beside the first one.
+_UNBROKEN = frozenset({"GiB", "status", "state", "kind", "took"})
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -61,12 +64,12 @@ def console(to_stderr: bool = False) -> "Console":
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "RenderableType":
-    """A table; the first column (an id or a name) is never broken."""
+    """A table; in a narrow terminal long texts are folded, ids and statuses never."""
     from rich.table import Table
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
-        drawn.add_column(column, no_wrap=number == 0)
+        drawn.add_column(column, no_wrap=number == 0 or column in _UNBROKEN, overflow="fold")
     for row in rows:
         drawn.add_row(*(cell(value) for value in row))
     return drawn

@@ -18,15 +18,14 @@ def draw_timeline(operations: Sequence[Json]) -> RenderableType:
 
 def _draw_operation(operation: Json) -> RenderableType:
     passed = between(operation["created_at"], operation["ended_at"])
-    head = Text.assemble(
-        (f"{operation['kind']} ", "bold"),
-        cell(operation["state"]),
-        f" {'after' if passed is not None else 'since'} ",
-        duration(passed) if passed is not None else clock(operation["created_at"]),
-        f"   {operation['resource_type']} {operation['resource_id']}",
+    head = Text.assemble((f"{operation['kind']} ", "bold"), cell(operation["state"]))
+    head.append(f" after {duration(passed)}" if passed is not None else f" since {clock(operation['created_at'])}")
+    asked = Text(
+        f"  asked {clock(operation['created_at'])} by {operation['request_id']}\n"
+        f"  operation {operation['id']}\n"
+        f"  {operation['resource_type']} {operation['resource_id']}",
+        style="dim",
     )
-    asked = Text(f"  asked {clock(operation['created_at'])} by {operation['request_id']}, operation {operation['id']}")
-    asked.stylize("dim")
     return Group(head, asked, *_draw_steps(operation), *_remarks(operation))
 
 
