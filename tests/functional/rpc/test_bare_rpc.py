@@ -163,7 +163,8 @@ def test_a_lost_cast_is_found_by_the_sweep(rig: Rig, monkeypatch: pytest.MonkeyP
 
 def test_extend_snapshot_clone_and_delete(rig: Rig) -> None:
     volume_id = rig.finished_volume()
-    (rig.pool / f"volume-{volume_id}").open("r+b").write(b"data")
+    with (rig.pool / f"volume-{volume_id}").open("r+b") as data:
+        data.write(b"data")
     rig.call("extend_volume", volume_id=volume_id, new_size=2)
     rig.until(lambda: rig.read(volumes.get, volume_id).size == 2)
     snapshot_id = rig.snapshot_row(volume_id)
@@ -177,7 +178,8 @@ def test_extend_snapshot_clone_and_delete(rig: Rig) -> None:
     rig.call("create_volume", volume_id=copies[1], source_volid=volume_id)
     for copy in copies:
         rig.until(lambda copy=copy: rig.read(volumes.get, copy).status == "available")
-        assert (rig.pool / f"volume-{copy}").read_bytes()[:4] == b"data"
+        with (rig.pool / f"volume-{copy}").open("rb") as data:
+            assert data.read(4) == b"data"
     rig.call("delete_snapshot", snapshot_id=snapshot_id)
     rig.until(lambda: rig.read(snapshots.find, snapshot_id) is None)
     for gone in (volume_id, *copies):
