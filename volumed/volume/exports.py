@@ -37,8 +37,8 @@ def settle(backend: Backend, volume: Volume, without: str | None = None) -> None
         backend.driver.remove_export(volume_ref(volume))
 
 
-def reconcile(backend: Backend, locks: NodeLocks) -> int:
-    """Apply the difference between the actual exports and the wanted ones; how many were changed.
+def reconcile(backend: Backend, locks: NodeLocks) -> bool:
+    """Apply the difference between the actual exports and the wanted ones; False when some could not be settled.
 
     Actual first, wanted after: whatever came between is either seen as wanted or read again under its lock.
     """
@@ -54,10 +54,10 @@ def reconcile(backend: Backend, locks: NodeLocks) -> int:
         for volume_id in sorted(actual.keys() | wanted.keys())
         if not _is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
     ]
-    changed = sum(_apply(backend, locks, volume_id) for volume_id in different)
+    settled = sum(_apply(backend, locks, volume_id) for volume_id in different)
     if different:
-        LOG.info("exports of %s: %d differed, %d changed", backend.host, len(different), changed)
-    return changed
+        LOG.info("exports of %s: %d differed, %d of them settled", backend.host, len(different), settled)
+    return settled == len(different)
 
 
 def _is_as_wanted(found: ActualExport | None, wanted: list[Attachment] | None) -> bool:
@@ -77,7 +77,7 @@ def _apply(backend: Backend, locks: NodeLocks, volume_id: str) -> bool:
                 settle(backend, volume)
             return True
     except ResourceLocked:
-        return False  # an operation works on it and settles it
+        return True  # an operation works on it and settles it
     except BackendError as error:
         LOG.warning("export of volume %s cannot be restored: %s", volume_id, error)
         return False

@@ -130,6 +130,8 @@ class VolumeManager:
             conf.rpc.response_timeout,
         )
         self._looked = False
+        #: Whether the exports were what the rows want when they were last compared.
+        self._settled = False
 
     def _procedures(self) -> Sequence[Procedure]:
         backend, reporter = self._backend, self._reporter
@@ -160,7 +162,7 @@ class VolumeManager:
         self._lanes.start()
         self._reporter.start()
         self._sweep.start()
-        exports.reconcile(self._backend, self._locks)
+        self._settled = exports.reconcile(self._backend, self._locks)
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round for this backend."""
@@ -183,8 +185,11 @@ class VolumeManager:
         self._lock.release()
 
     def _check_target(self) -> None:
-        if self._startup.state()[0] == "up" and self._driver.check_health():
-            exports.reconcile(self._backend, self._locks)
+        if self._startup.state()[0] != "up":
+            return
+        if self._driver.check_health() or not self._settled:
+            self._settled = False
+            self._settled = exports.reconcile(self._backend, self._locks)
 
     def _look(self) -> None:
         age = self._conf.operations.sweep_age if self._looked else 0.0
