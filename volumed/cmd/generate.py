@@ -20,8 +20,9 @@ WIDTH = 100
 HEADER = "made by `make docs` from the code; change it there"
 
 OTHERS = (
-    "oslo.messaging's own options are understood beside them: `transport_url` names the broker, `[oslo_messaging_rabbit]` has "
-    "the details. An option that nobody knows is refused when a service starts, naming the file."
+    "oslo.messaging's own options are understood beside them: `transport_url` names the broker, "
+    "`[oslo_messaging_rabbit]` has the details. "
+    "An option that nobody knows is refused when a service starts, naming the file."
 )
 
 Groups = Sequence[tuple[str, str, Sequence[Any]]]
