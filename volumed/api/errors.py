@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 import orjson
 
+from volumed.api.endings import WorkFailed, WorkRefused
 from volumed.api.microversions import InvalidMicroversion, UnsupportedMicroversion
 from volumed.api.request import ApiRequest
 from volumed.identity.callers import Unauthenticated
@@ -22,6 +23,7 @@ RETRY_AFTER = 5
 _CODES: tuple[tuple[type[errors.VolumedError], HTTPStatus], ...] = (
     (errors.IdempotencyKeyReused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.Invalid, HTTPStatus.BAD_REQUEST),
+    (WorkRefused, HTTPStatus.BAD_REQUEST),
     (InvalidMicroversion, HTTPStatus.BAD_REQUEST),
     (UnsupportedMicroversion, HTTPStatus.NOT_ACCEPTABLE),
     (errors.IllegalMove, HTTPStatus.BAD_REQUEST),
@@ -31,6 +33,7 @@ _CODES: tuple[tuple[type[errors.VolumedError], HTTPStatus], ...] = (
     (errors.QuotaError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.ServiceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (WorkFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 
 #: What OpenStack calls each code in a body.
@@ -50,9 +53,9 @@ _NAMES: Mapping[int, str] = {
 }
 
 
-def code_of(error: errors.VolumedError) -> HTTPStatus:
-    """The HTTP code of an error; 500 for one that no request should meet."""
-    return next((code for family, code in _CODES if isinstance(error, family)), HTTPStatus.INTERNAL_SERVER_ERROR)
+def code_of(error: errors.VolumedError) -> HTTPStatus | None:
+    """The HTTP code of an error; None for one that no request should meet."""
+    return next((code for family, code in _CODES if isinstance(error, family)), None)
 
 
 def answer(resp: falcon.Response, code: int, message: str) -> None:
@@ -70,7 +73,7 @@ def install(app: "falcon.App[Any, Any]", challenge: str) -> None:
 
     def ours(req: ApiRequest, resp: falcon.Response, error: errors.VolumedError, params: Mapping[str, Any]) -> None:
         code = code_of(error)
-        if code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        if code is None:
             unforeseen(req, resp, error, params)
             return
         answer(resp, code, str(error))

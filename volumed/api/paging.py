@@ -79,18 +79,18 @@ def contains(req: ApiRequest, columns: Mapping[str, str]) -> dict[str, str]:
     return {columns[name]: value for name in columns if (value := req.get_param(name)) is not None}
 
 
-def metadata(req: ApiRequest) -> dict[str, str]:
-    """The filter on metadata: an object as JSON or, as older clients write it, as Python does."""
-    text = req.get_param("metadata")
+def pairs(req: ApiRequest, name: str) -> dict[str, str]:
+    """The filter ``name`` on pairs: an object as JSON or, as older clients write it, as Python does."""
+    text = req.get_param(name)
     if text is None:
         return {}
     try:
-        pairs = ast.literal_eval(text) if "'" in text else orjson.loads(text)
+        found = ast.literal_eval(text) if "'" in text else orjson.loads(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        pairs = None
-    if not isinstance(pairs, dict) or not all(_is_plain(key) and _is_plain(value) for key, value in pairs.items()):
-        raise Invalid(reason="Invalid input received: metadata must be an object of texts.")
-    return pairs
+        found = None
+    if not isinstance(found, dict) or not all(_is_plain(key) and _is_plain(value) for key, value in found.items()):
+        raise Invalid(reason=f"Invalid input received: {name} must be an object of texts.")
+    return found
 
 
 def _is_plain(text: Any) -> bool:

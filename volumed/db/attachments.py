@@ -1,13 +1,17 @@
 """Queries of attachments."""
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import Connection, select
 
+from volumed.db import pages
+from volumed.db.clock import now
+from volumed.db.pages import Listing
 from volumed.db.rows import Rows
 from volumed.db.tables import attachments, volumes
 from volumed.model.records import Attachment
-from volumed.model.states import ATTACHMENT_MOVES, REACHABLE_ATTACHMENT
+from volumed.model.states import ATTACHMENT_MOVES, REACHABLE_ATTACHMENT, AttachStatus
 
 _ROWS = Rows(attachments, Attachment, "attachment", ATTACHMENT_MOVES, status="attach_status")
 add, get, find, touch, change, move, remove = (
@@ -48,3 +52,18 @@ def reachable_on(tx: Connection, host: str) -> list[Attachment]:
         )
     )
     return [Attachment(*row) for row in tx.execute(wanted)]
+
+
+def mark_attached(tx: Connection, attachment_id: str, expected: AttachStatus, **values: Any) -> None:
+    """The client is logged in from now on."""
+    move(tx, attachment_id, expected, AttachStatus.ATTACHED, attached_at=now(), **values)
+
+
+def add_attached(tx: Connection, **values: Any) -> None:
+    """Insert an attachment that the backend was not asked for: the client says that it uses the volume."""
+    add(tx, attach_status=AttachStatus.ATTACHED, attached_at=now(), **values)
+
+
+def page(tx: Connection, listing: Listing) -> list[Attachment]:
+    """One page of attachments."""
+    return [Attachment(*row) for row in pages.page(tx, select(attachments), attachments, listing, "attachment")]

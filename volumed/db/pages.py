@@ -44,6 +44,8 @@ class Listing:
     times: Sequence[TimeBound] = ()
     #: Pairs that the column ``metadata`` must contain.
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: Pairs that the column ``extra_specs`` must contain.
+    specs: Mapping[str, str] = field(default_factory=dict)
 
 
 def page(
@@ -82,6 +84,7 @@ def _conditions(table: Table, listing: Listing) -> list[ColumnElement[bool]]:
     found.extend(columns[name].startswith(words, autoescape=True) for name, words in listing.begins.items())
     found.extend(_compared(columns[bound.column], bound) for bound in listing.times)
     found.extend(columns.metadata[key].as_string() == value for key, value in listing.metadata.items())
+    found.extend(columns.extra_specs[key].as_string() == value for key, value in listing.specs.items())
     return found
 
 

@@ -5,7 +5,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
+from volumed.db import pages
 from volumed.db.clock import now
+from volumed.db.pages import Listing
 from volumed.db.tables import quotas, volume_types, volumes
 from volumed.model.errors import NotFound
 from volumed.model.records import VolumeType
@@ -75,3 +77,8 @@ def ensure_default(tx: Connection, name: str) -> None:
 
 def _absent(reference: str) -> NotFound:
     return NotFound(resource_type="volume type", resource_id=reference)
+
+
+def page(tx: Connection, listing: Listing) -> list[VolumeType]:
+    """One page of types."""
+    return [VolumeType(*row) for row in pages.page(tx, select(volume_types), volume_types, listing, "volume type")]

@@ -90,3 +90,20 @@ def page(tx: Connection, listing: Listing) -> list[TypedVolume]:
 def count(tx: Connection, listing: Listing) -> int:
     """How many volumes the whole list has."""
     return pages.count(tx, volumes, listing)
+
+
+def sums(tx: Connection, project_id: str | None) -> tuple[int, int]:
+    """How many volumes there are, and their GiB. Counts them: the cost grows with the list."""
+    wanted = select(func.count(), func.coalesce(func.sum(volumes.c.size), 0)).select_from(volumes)
+    row = tx.execute(wanted if project_id is None else wanted.where(volumes.c.project_id == project_id)).one()
+    return int(row[0]), int(row[1])
+
+
+def metadata_of_all(tx: Connection, project_id: str | None) -> dict[str, list[str]]:
+    """Every value that a key of the volumes' metadata has."""
+    wanted = select(volumes.c.metadata).distinct()
+    found: dict[str, set[str]] = {}
+    for (pairs,) in tx.execute(wanted if project_id is None else wanted.where(volumes.c.project_id == project_id)):
+        for key, value in pairs.items():
+            found.setdefault(key, set()).add(value)
+    return {key: sorted(values) for key, values in sorted(found.items())}

@@ -234,7 +234,7 @@ def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: 
         live = operations.live_on(tx, volume.id)
         return Accepted(None if live is None else live.id, volume.host)
     operations.refuse_if_held(tx, "volume", volume.id)
-    _refuse_if_attached(tx, volume)
+    _refuse_if_attached(tx, volume, removal.force)
     _take_snapshots(tx, volume, removal.cascade)
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.DELETING, error=None)
     queue = SCHEDULER_QUEUE if volume.host is None else backend_of(volume.host)
@@ -270,10 +270,14 @@ def _delete_operation(caller: RequestContext, volume: Volume, removal: Removal, 
     )
 
 
-def _refuse_if_attached(tx: Connection, volume: Volume) -> None:
+def _refuse_if_attached(tx: Connection, volume: Volume, force: bool) -> None:
+    """Force drops reservations: the backend never heard of them."""
     found = attachments.of_volume(tx, volume.id)
-    if found:
+    dropped = [each for each in found if force and each.credentials is None]
+    if len(found) > len(dropped):
         raise HasDependents(resource_type="volume", resource_id=volume.id, dependents=f"{len(found)} attachments")
+    for attachment in dropped:
+        attachments.remove(tx, attachment.id)
 
 
 def _take_snapshots(tx: Connection, volume: Volume, cascade: bool) -> None:

@@ -71,7 +71,7 @@ def listing(req: ApiRequest, settings: Settings, is_admin: bool) -> Listing:
         contains=paging.contains(req, _LIKE) if req.minor >= microversions.LIKE_FILTERS else {},
         begins={"host": host} if is_admin and (host := req.get_param("host")) else {},
         times=_time_bounds(req) if req.minor >= microversions.TIME_FILTERS else (),
-        metadata=paging.metadata(req),
+        metadata=paging.pairs(req, "metadata"),
     )
 
 

@@ -76,17 +76,17 @@ class Timeline:
     def __init__(self, tier: Tier) -> None:
         self._tier = tier
 
-    def on_get(self, req: ApiRequest, resp: falcon.Response, volume_id: str) -> None:
+    def on_get(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
         with self._tier.database.reading() as tx:
-            volume = volumes.find(tx, volume_id)
-            found = operations.of_volume(tx, volume_id, TIMELINE_OPERATIONS)
+            volume = volumes.find(tx, resource_id)
+            found = operations.of_volume(tx, resource_id, TIMELINE_OPERATIONS)
             told = events.of_operations(tx, [each.id for each in found], TIMELINE_EVENTS)
         project_id = volume.project_id if volume else found[-1].project_id if found else None
-        _refuse_stranger(req, project_id, "volume", volume_id)
+        _refuse_stranger(req, project_id, "volume", resource_id)
         self._tier.policy.enforce(req.caller, volume_policies.TIMELINE, project_id)
         shows_queue = self._tier.policy.allows(req.caller, policies.QUEUE)
         body = {
-            "volume_id": volume_id,
+            "volume_id": resource_id,
             "status": "deleted" if volume is None else volume.status,
             "operations": [views.detail(each, shows_queue) for each in found],
             "events": [views.event(each) for each in told],
@@ -100,11 +100,11 @@ class Placement:
     def __init__(self, tier: Tier) -> None:
         self._tier = tier
 
-    def on_get(self, req: ApiRequest, resp: falcon.Response, volume_id: str) -> None:
+    def on_get(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
         with self._tier.database.reading() as tx:
-            found = operations.of_volume(tx, volume_id, TIMELINE_OPERATIONS)
+            found = operations.of_volume(tx, resource_id, TIMELINE_OPERATIONS)
         created = next((each for each in reversed(found) if each.kind == "volume.create"), None)
-        _refuse_stranger(req, None if created is None else created.project_id, "volume", volume_id)
+        _refuse_stranger(req, None if created is None else created.project_id, "volume", resource_id)
         assert created is not None
         self._tier.policy.enforce(req.caller, volume_policies.PLACEMENT, created.project_id)
         answers.send(resp, {"placement": _decision(created)})

@@ -60,29 +60,29 @@ class Volumes:
         told = [view.detail(each, attached.get(each.volume.id, ())) for each in found]
         answers.send(resp, {"volumes": told, **extra})
 
-    def on_get_one(self, req: ApiRequest, resp: falcon.Response, volume_id: str) -> None:
-        self._send(req, resp, volume_id)
+    def on_get_one(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
+        self._send(req, resp, resource_id)
 
-    def on_put_one(self, req: ApiRequest, resp: falcon.Response, volume_id: str) -> None:
+    def on_put_one(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
         strict = req.minor >= microversions.SCHEMAS_STRICT
         asked = (schemas.UPDATE if strict else schemas.UPDATE_LENIENT).read(req)["volume"]
         with self._tier.database.reading() as tx:
-            volume = volumes.get(tx, volume_id, project_of(req.caller))
+            volume = volumes.get(tx, resource_id, project_of(req.caller))
         self._tier.policy.enforce(req.caller, policies.UPDATE, volume.project_id)
         changes = named(asked)
         if asked.get("metadata") is not None:
             changes["metadata"] = asked["metadata"]
         if changes:
-            self._tier.database.write(lambda tx: volumes.change(tx, volume_id, **changes))
-        self._send(req, resp, volume_id)
+            self._tier.database.write(lambda tx: volumes.change(tx, resource_id, **changes))
+        self._send(req, resp, resource_id)
 
-    def on_delete_one(self, req: ApiRequest, resp: falcon.Response, volume_id: str) -> None:
+    def on_delete_one(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
         tier, caller = self._tier, req.caller
         force = req.minor >= microversions.DELETE_FORCE and _flag(req, "force")
         with tier.database.reading() as tx:
-            volume = volumes.get(tx, volume_id, project_of(caller))
+            volume = volumes.get(tx, resource_id, project_of(caller))
         tier.policy.enforce(caller, policies.FORCE_DELETE if force else policies.DELETE, volume.project_id)
-        removal = Removal(volume_id, str(uuid4()), force=force, cascade=_flag(req, "cascade"))
+        removal = Removal(resource_id, str(uuid4()), force=force, cascade=_flag(req, "cascade"))
         remove(tier, req, resp, removal)
 
     def rebuild(self, req: ApiRequest, resp: falcon.Response, reference: Reference) -> None:

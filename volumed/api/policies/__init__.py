@@ -2,9 +2,33 @@
 
 from typing import Any
 
-from volumed.api.policies import operations, volumes
+from volumed.api.policies import (
+    attachments,
+    availability_zones,
+    limits,
+    operations,
+    pools,
+    quota_sets,
+    services,
+    snapshots,
+    types,
+    volume_actions,
+    volumes,
+)
 
-_FILES = (volumes, operations)
+_FILES = (
+    volumes,
+    volume_actions,
+    snapshots,
+    attachments,
+    types,
+    quota_sets,
+    limits,
+    services,
+    pools,
+    availability_zones,
+    operations,
+)
 
 
 def list_rules() -> list[Any]:

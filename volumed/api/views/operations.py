@@ -33,7 +33,7 @@ def detail(operation: Operation, shows_queue: bool) -> dict[str, Any]:
     told = summary(operation) | {
         "args": operation.args,
         "attempt": operation.attempt,
-        "steps": [_step(entry) for entry in operation.timeline],
+        "timeline": [_step(entry) for entry in operation.timeline],
     }
     if shows_queue:
         told |= {

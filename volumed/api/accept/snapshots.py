@@ -1,0 +1,125 @@
+"""What the requests to take and delete a snapshot write, each in one transaction."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from volumed.api.accept import notifications
+from volumed.api.accept.transaction import enqueue
+from volumed.api.accept.volumes import Accepted, project_of, refuse_if_worked_on
+from volumed.api.settings import Settings
+from volumed.db import operations, quotas, snapshots, volume_types, volumes
+from volumed.db.operations import NewOperation
+from volumed.model import quota_use
+from volumed.model.context import RequestContext
+from volumed.model.errors import Invalid, InvalidStatus
+from volumed.model.host import backend_of
+from volumed.model.records import Snapshot, Volume
+from volumed.model.requests import Answer, judge
+from volumed.model.states import SnapshotStatus, VolumeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NewSnapshot:
+    """A snapshot as it is asked for. ``in_use_too``: also of a volume that somebody may be writing to."""
+
+    id: str
+    operation_id: str
+    volume_id: str
+    in_use_too: bool
+    name: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewSnapshot) -> tuple[Snapshot, str | None]:
+    """Accept a snapshot: it is ``creating``, and its operation waits on the volume's backend. Returns that, too."""
+    known = volumes.get(tx, new.volume_id, project_of(caller))
+    _judge(known, new)
+    kind = volume_types.name_of(tx, known.volume_type_id)
+    use = quota_use.of_snapshot(known.size, kind, settings.count_snapshot_gigabytes)
+    quotas.change(tx, caller.project_id, use, settings.quota_defaults)
+    volumes.touch(tx, known.id)
+    volume = volumes.get(tx, known.id)
+    _judge(volume, new)
+    if volume.size != known.size:
+        raise Invalid(reason=f"Invalid volume: volume {volume.id} was extended at this moment; ask again.")
+    refuse_if_worked_on(tx, "volume", volume.id)
+    snapshots.add(
+        tx,
+        id=new.id,
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        volume_id=volume.id,
+        name=new.name,
+        description=new.description,
+        size=volume.size,
+        status=SnapshotStatus.CREATING,
+        volume_type_id=volume.volume_type_id,
+        metadata=new.metadata,
+        facts={},
+    )
+    made = snapshots.get(tx, new.id)
+    args = {"attached": volume.status == VolumeStatus.IN_USE}
+    enqueue(tx, _operation("snapshot.create", caller, new.operation_id, made, volume, lane="long", args=args))
+    notifications.of_snapshot(tx, caller, made, "create.start", made.status, new.operation_id)
+    return made, volume.host
+
+
+def _judge(volume: Volume, new: NewSnapshot) -> None:
+    judge("volume", volume.id, "snapshot", volume.status)
+    if volume.status == VolumeStatus.IN_USE and not new.in_use_too:
+        raise InvalidStatus(
+            resource_type="volume", resource_id=volume.id, allowed=VolumeStatus.AVAILABLE, status=volume.status
+        )
+
+
+def delete(tx: Connection, caller: RequestContext, snapshot_id: str, operation_id: str) -> Accepted:
+    """Accept the delete, or join the one that is under way."""
+    known = snapshots.get(tx, snapshot_id, project_of(caller))
+    for resource_id, rows in sorted({known.id: snapshots.touch, known.volume_id: volumes.touch}.items()):
+        rows(tx, resource_id)
+    snapshot, volume = snapshots.get(tx, known.id), volumes.get(tx, known.volume_id)
+    if judge("snapshot", snapshot.id, "delete", snapshot.status) is Answer.JOIN:
+        live = operations.live_on(tx, snapshot.id)
+        return Accepted(None if live is None else live.id, volume.host)
+    operations.refuse_if_held(tx, "snapshot", snapshot.id)
+    refuse_if_worked_on(tx, "volume", volume.id)
+    snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.DELETING, error=None)
+    enqueue(tx, _operation("snapshot.delete", caller, operation_id, snapshot, volume))
+    notifications.of_snapshot(tx, caller, snapshot, "delete.start", SnapshotStatus.DELETING, operation_id)
+    return Accepted(operation_id, volume.host)
+
+
+def _operation(
+    kind: str,
+    caller: RequestContext,
+    operation_id: str,
+    snapshot: Snapshot,
+    volume: Volume,
+    lane: str = "short",
+    args: dict[str, bool] | None = None,
+) -> NewOperation:
+    return NewOperation(
+        id=operation_id,
+        kind=kind,
+        resource_type="snapshot",
+        resource_id=snapshot.id,
+        volume_id=volume.id,
+        source_id=volume.id,
+        project_id=snapshot.project_id,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        queue=backend_of(volume.host or ""),
+        lane=lane,
+        args=args or {},
+    )
+
+
+def reset(tx: Connection, caller: RequestContext, snapshot_id: str, to: SnapshotStatus) -> None:
+    """Set the status where nothing is on its way."""
+    snapshots.touch(tx, snapshot_id)
+    snapshot = snapshots.get(tx, snapshot_id, project_of(caller))
+    operations.refuse_if_held(tx, "snapshot", snapshot_id)
+    judge("snapshot", snapshot_id, "reset", snapshot.status)
+    snapshots.move(tx, snapshot_id, SnapshotStatus(snapshot.status), to, error=None)

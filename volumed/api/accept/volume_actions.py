@@ -1,0 +1,141 @@
+"""What the actions on a volume write, each in one transaction: extend, and the plain changes of its status."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from volumed.api.accept import notifications
+from volumed.api.accept.transaction import enqueue
+from volumed.api.accept.volumes import Accepted, check_size, project_of, refuse_if_worked_on
+from volumed.api.settings import Settings
+from volumed.db import attachments, operations, quotas, volume_types, volumes
+from volumed.db.operations import NewOperation
+from volumed.model import attached, quota_use
+from volumed.model.context import RequestContext
+from volumed.model.errors import HasDependents, Invalid, InvalidStatus
+from volumed.model.host import backend_of
+from volumed.model.records import Volume
+from volumed.model.requests import judge
+from volumed.model.states import VolumeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """``online``: the client knows that volumes may be extended while they are attached."""
+
+    volume_id: str
+    operation_id: str
+    new_size: int
+    online: bool
+
+
+def extend(tx: Connection, caller: RequestContext, settings: Settings, asked: Extension) -> Accepted:
+    """Accept the growth: quota is spent now, the volume is ``extending``."""
+    known = volumes.get(tx, asked.volume_id, project_of(caller))
+    _judge_extension(known, asked)
+    check_size(asked.new_size, settings, known.project_id, "os-extend/new_size")
+    use = quota_use.of_gigabytes(asked.new_size - known.size, volume_types.name_of(tx, known.volume_type_id))
+    quotas.change(tx, known.project_id, use, settings.quota_defaults)
+    volume = _taken(tx, known.id)
+    _judge_extension(volume, asked)
+    if volume.size != known.size:
+        raise Invalid(reason=f"Invalid volume: volume {volume.id} was extended at this moment; ask again.")
+    operations.refuse_if_held(tx, "volume", volume.id)
+    volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.EXTENDING, error=None)
+    enqueue(tx, _extend_operation(caller, volume, asked))
+    notifications.of_volume(
+        tx, caller, volume, "resize.start", VolumeStatus.EXTENDING, asked.operation_id, new_size=asked.new_size
+    )
+    return Accepted(asked.operation_id, volume.host)
+
+
+def _judge_extension(volume: Volume, asked: Extension) -> None:
+    if volume.status == VolumeStatus.IN_USE and asked.online:
+        raise Invalid(
+            reason=f"Invalid volume: volume {volume.id} status must be available to extend, currently in-use: "
+            "its backend does not support to extend a volume that is attached."
+        )
+    judge("volume", volume.id, "extend", volume.status)
+    if asked.new_size <= volume.size:
+        raise Invalid(
+            reason=f"Invalid input received: New size for extend must be greater than current size. "
+            f"(current: {volume.size}, extended: {asked.new_size})."
+        )
+
+
+def _extend_operation(caller: RequestContext, volume: Volume, asked: Extension) -> NewOperation:
+    return NewOperation(
+        id=asked.operation_id,
+        kind="volume.extend",
+        resource_type="volume",
+        resource_id=volume.id,
+        volume_id=volume.id,
+        project_id=volume.project_id,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        queue=backend_of(volume.host or ""),
+        args={"new_size": asked.new_size, "old_size": volume.size},
+    )
+
+
+def reserve(tx: Connection, caller: RequestContext, volume_id: str) -> None:
+    """The client is about to attach: nobody else may."""
+    volume = _taken(tx, volume_id, project_of(caller))
+    judge("volume", volume_id, "attach_again" if volume.multiattach else "attach", volume.status)
+    operations.refuse_if_held(tx, "volume", volume_id)
+    if volume.status != VolumeStatus.IN_USE:
+        volumes.move(tx, volume_id, VolumeStatus(volume.status), VolumeStatus.ATTACHING)
+
+
+def unreserve(tx: Connection, caller: RequestContext, volume_id: str) -> None:
+    """The client did not attach after all; without a reservation nothing happens."""
+    volume = _taken(tx, volume_id, project_of(caller))
+    if volume.status == VolumeStatus.ATTACHING:
+        settle(tx, volume_id)
+
+
+def begin_detaching(tx: Connection, caller: RequestContext, volume_id: str) -> None:
+    """The client is about to detach."""
+    volume = _taken(tx, volume_id, project_of(caller))
+    if volume.status != VolumeStatus.IN_USE:
+        raise InvalidStatus(
+            resource_type="volume", resource_id=volume_id, allowed=VolumeStatus.IN_USE, status=volume.status
+        )
+    refuse_if_worked_on(tx, "volume", volume_id)
+    volumes.move(tx, volume_id, VolumeStatus.IN_USE, VolumeStatus.DETACHING)
+
+
+def roll_detaching(tx: Connection, caller: RequestContext, volume_id: str) -> None:
+    """The client did not detach after all; where a detach is under way, or none was begun, nothing happens."""
+    volume = _taken(tx, volume_id, project_of(caller))
+    if volume.status == VolumeStatus.DETACHING:
+        settle(tx, volume_id)
+
+
+def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStatus) -> None:
+    """Set the status where nothing is on its way; the volume's attachments must agree with it."""
+    volume = _taken(tx, volume_id, project_of(caller))
+    operations.refuse_if_held(tx, "volume", volume_id)
+    judge("volume", volume_id, "reset", volume.status)
+    found = attachments.of_volume(tx, volume_id)
+    if to == VolumeStatus.AVAILABLE and found:
+        raise HasDependents(resource_type="volume", resource_id=volume_id, dependents=f"{len(found)} attachments")
+    if to == VolumeStatus.IN_USE and not found:
+        raise Invalid(reason=f"Invalid volume: volume {volume_id} has no attachment, so it cannot be in-use.")
+    volumes.move(tx, volume_id, VolumeStatus(volume.status), to, error=None)
+
+
+def settle(tx: Connection, volume_id: str) -> VolumeStatus:
+    """Put the volume, whose row is taken, into the status that follows from its attachments."""
+    found = VolumeStatus(volumes.get(tx, volume_id).status)
+    to = attached.status_of([row.attach_status for row in attachments.of_volume(tx, volume_id)])
+    if found not in attached.FOLLOWING or found == to:
+        return found
+    volumes.move(tx, volume_id, found, to)
+    return to
+
+
+def _taken(tx: Connection, volume_id: str, project_id: str | None = None) -> Volume:
+    volumes.get(tx, volume_id, project_id)
+    volumes.touch(tx, volume_id)
+    return volumes.get(tx, volume_id)

@@ -1,0 +1,45 @@
+"""Who may do which action on a volume."""
+
+from volumed.api.policies import volumes
+from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+
+EXTEND = "volume:extend"
+RESET = "volume_extension:volume_admin_actions:reset_status"
+RESERVE = "volume_extension:volume_actions:reserve"
+UNRESERVE = "volume_extension:volume_actions:unreserve"
+BEGIN_DETACHING = "volume_extension:volume_actions:begin_detaching"
+ROLL_DETACHING = "volume_extension:volume_actions:roll_detaching"
+ATTACH = "volume_extension:volume_actions:attach"
+DETACH = "volume_extension:volume_actions:detach"
+INITIALIZE = "volume_extension:volume_actions:initialize_connection"
+TERMINATE = "volume_extension:volume_actions:terminate_connection"
+
+_ACTION = ("POST /volumes/{volume_id}/action",)
+
+RULES = (
+    Rule(EXTEND, ADMIN_OR_OWNER, "Extend a volume.", _ACTION),
+    Rule(RESET, ADMIN, "Set a volume's status.", _ACTION),
+    Rule(RESERVE, ADMIN_OR_OWNER, "Mark a volume as about to be attached.", _ACTION),
+    Rule(UNRESERVE, ADMIN_OR_OWNER, "Take that mark back.", _ACTION),
+    Rule(BEGIN_DETACHING, ADMIN_OR_OWNER, "Mark a volume as about to be detached.", _ACTION),
+    Rule(ROLL_DETACHING, ADMIN_OR_OWNER, "Take that mark back.", _ACTION),
+    Rule(ATTACH, ADMIN_OR_OWNER, "Say that a volume is in use.", _ACTION),
+    Rule(DETACH, ADMIN_OR_OWNER, "Say that a volume is no longer in use.", _ACTION),
+    Rule(INITIALIZE, ADMIN_OR_OWNER, "Let a connector in.", _ACTION),
+    Rule(TERMINATE, ADMIN_OR_OWNER, "Put a connector out.", _ACTION),
+)
+
+#: The rule of each action.
+OF_ACTION = {
+    "os-extend": EXTEND,
+    "os-reset_status": RESET,
+    "os-force_delete": volumes.FORCE_DELETE,
+    "os-reserve": RESERVE,
+    "os-unreserve": UNRESERVE,
+    "os-begin_detaching": BEGIN_DETACHING,
+    "os-roll_detaching": ROLL_DETACHING,
+    "os-attach": ATTACH,
+    "os-detach": DETACH,
+    "os-initialize_connection": INITIALIZE,
+    "os-terminate_connection": TERMINATE,
+}
