@@ -45,6 +45,8 @@ class Broker:
         self._waiting: dict[str, deque[Any]] = {}
         self._consumers: dict[str, list[threading.Event]] = {}
         self._private: set[str] = set()
+        #: Queues whose loss was said in the log and lasts.
+        self._dropping: set[str] = set()
 
     def declare(self, queue: str, private: bool = False) -> None:
         """Have ``queue``; a ``private`` one goes with its last consumer."""
@@ -61,12 +63,18 @@ class Broker:
         with self._guard:
             waiting = self._waiting.get(queue)
             if waiting is None or len(waiting) >= MOST_WAITING:
-                LOG.warning("a message for queue %s was dropped: it is %s", queue, "full" if waiting else "gone")
+                self._drop(queue)
                 return
+            self._dropping.discard(queue)
             waiting.append(message)
             consumers = tuple(self._consumers.get(queue, ()))
         for consumer in consumers:
             consumer.set()
+
+    def _drop(self, queue: str) -> None:
+        if queue not in self._dropping:
+            LOG.warning("messages for queue %s are dropped: %s", queue, "full" if self.has(queue) else "nobody has it")
+        self._dropping.add(queue)
 
     def get(self, queue: str) -> Any:
         """Take the oldest message. Raises ``queue.Empty``."""
@@ -108,6 +116,7 @@ class Broker:
     def _forget(self, queue: str) -> None:
         if queue in self._private:
             self._private.discard(queue)
+            self._dropping.discard(queue)
             self._waiting.pop(queue, None)
             self.state.queue_bindings_delete(queue)
             for exchange in self.state.exchanges.values():
