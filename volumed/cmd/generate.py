@@ -1,6 +1,6 @@
 """``python -m volumed.cmd.generate``: writes what is derived from the code, the same on every machine.
 
-``etc/volumed.conf.sample``, ``etc/policy.yaml.sample`` and ``docs/configuration.md``.
+``etc/volumed.conf.sample``, ``etc/policy.yaml.sample``, ``docs/configuration.md`` and ``docs/requests.md``.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from typing import Any
 
 from volumed import conf
 from volumed.driver.registry import DRIVERS, driver_options
+from volumed.model import requests, states
 
 #: Width of a comment in the samples.
 WIDTH = 100
@@ -23,6 +24,12 @@ OTHERS = (
     "oslo.messaging's own options are understood beside them: `transport_url` names the broker, "
     "`[oslo_messaging_rabbit]` has the details. "
     "An option that nobody knows is refused when a service starts, naming the file."
+)
+
+REQUESTS = (
+    "`run`: accepted, an operation carries it out. `join`: the same is under way already, the answer names that one. "
+    "`400`: refused in OpenStack's words. Whatever the status, a live operation on the resource, or one that reads it as "
+    "its source, refuses with 400 and is named. The statuses' own moves are in `volumed/model/states.py`."
 )
 
 Groups = Sequence[tuple[str, str, Sequence[Any]]]
@@ -48,6 +55,7 @@ def generated() -> Mapping[str, str]:
         "etc/volumed.conf.sample": _sample(groups),
         "etc/policy.yaml.sample": _policies(),
         "docs/configuration.md": _reference(groups),
+        "docs/requests.md": _requests(),
     }
 
 
@@ -130,6 +138,23 @@ def _policies() -> str:
     for rule in list_rules():
         lines += [*_comment(rule.description), f'#"{rule.name}": "{rule.check_str}"', ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _requests() -> str:
+    lines = ["# What happens to a request", "", f"By the status of its resource ({HEADER}).", "", REQUESTS, ""]
+    tables: Sequence[tuple[str, Mapping[str, Mapping[str, str]], Sequence[str]]] = (
+        ("volume", requests.VOLUME_REQUESTS, list(states.VolumeStatus)),
+        ("snapshot", requests.SNAPSHOT_REQUESTS, list(states.SnapshotStatus)),
+        ("attachment", requests.ATTACHMENT_REQUESTS, list(states.AttachStatus)),
+    )
+    for resource, table, statuses in tables:
+        lines += [f"## On a {resource}", "", f"| status | {' | '.join(table)} |", f"| --- |{' --- |' * len(table)}"]
+        lines += [
+            f"| `{status}` | {' | '.join(table[request].get(status, '400') for request in table)} |"
+            for status in statuses
+        ]
+        lines.append("")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
