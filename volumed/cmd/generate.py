@@ -28,8 +28,9 @@ OTHERS = (
 
 REQUESTS = (
     "`run`: accepted, an operation carries it out. `join`: the same is under way already, the answer names that one. "
-    "`400`: refused in OpenStack's words. Whatever the status, a live operation on the resource, or one that reads it as "
-    "its source, refuses with 400 and is named. The statuses' own moves are in `volumed/model/states.py`."
+    "`400`: refused in OpenStack's words. Whatever the status, a live operation on the resource refuses with 400 and is "
+    "named; one that reads it as its source refuses what would change it. "
+    "The moves of the statuses are in `volumed/model/states.py`."
 )
 
 Groups = Sequence[tuple[str, str, Sequence[Any]]]
