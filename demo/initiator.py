@@ -9,7 +9,8 @@ import subprocess
 from dataclasses import dataclass, replace
 from typing import Any
 
-IQN = "iqn.2010-10.org.openstack:demo-initiator"
+#: The name under which qemu logs in when it is given a URL (block/iscsi.c, get_initiator_name).
+IQN = "iqn.2008-11.org.linux-kvm"
 
 #: Seconds for one login with its work.
 PATIENCE = 30.0
@@ -63,13 +64,11 @@ class Login:
 
     def _run(self, *commands: str) -> str:
         arguments = [word for command in commands for word in ("-c", command)]
-        image = (
-            f"driver=raw,file.driver=iscsi,file.transport=tcp,file.portal={self.portal},file.target={self.target},"
-            f"file.lun={self.lun},file.initiator-name={IQN}"
-        )
+        # Only where libiscsi reads a URL does it look for the secret in the environment.
+        url = f"iscsi://{self.portal}/{self.target}/{self.lun}"
         secrets = {"LIBISCSI_CHAP_USERNAME": self.username, "LIBISCSI_CHAP_PASSWORD": self.password}
         done = subprocess.run(
-            ["qemu-io", *arguments, "--image-opts", image],
+            ["qemu-io", *arguments, "-f", "raw", url],
             env={**os.environ, **secrets},
             stdin=subprocess.DEVNULL,
             capture_output=True,
