@@ -42,9 +42,9 @@ class Attachments:
         tier = self._tier
         connector = schemas.UPDATE.read(req)["attachment"]["connector"]
         known = self._known(req, attachment_id, policies.UPDATE)
-        accepted = tier.database.write(
-            accepting.connect, req.caller, attachment_id, connector, connector.get("mode"), str(uuid4())
-        )
+        about = Reference("attachment", attachment_id, 200)
+        mode = connector.get("mode")
+        accepted = accept(tier, req, about, accepting.connect, req.caller, attachment_id, connector, mode, str(uuid4()))
         self._let_in(req, resp, attachment_id, known.volume_id, accepted, connecting=True)
 
     def on_post_action(self, req: ApiRequest, resp: falcon.Response, attachment_id: str) -> None:
@@ -58,7 +58,8 @@ class Attachments:
     def on_delete_one(self, req: ApiRequest, resp: falcon.Response, attachment_id: str) -> None:
         tier, caller = self._tier, req.caller
         known = self._known(req, attachment_id, policies.DELETE)
-        accepted = tier.database.write(accepting.delete, caller, attachment_id, str(uuid4()))
+        about = Reference("nothing", attachment_id, 204)
+        accepted = accept(tier, req, about, accepting.delete, caller, attachment_id, str(uuid4()))
         put_out(tier, req, resp, known.volume_id, accepted)
         with tier.database.reading() as tx:
             left = attachments.of_volume(tx, known.volume_id)
