@@ -24,9 +24,8 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The same concurrency as in a service, chosen before anything that depends on it is imported."""
-    choose_threading()
+# The same concurrency as in a service, chosen before anything that depends on it is imported: this file is the first.
+choose_threading()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -30,7 +30,7 @@ def _draw_operation(operation: Json) -> RenderableType:
 
 
 def _draw_steps(operation: Json) -> Iterator[RenderableType]:
-    steps = operation.get("steps") or []
+    steps = operation.get("timeline") or []
     if not steps:
         return
     drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

@@ -39,7 +39,7 @@ def register(commands: "Commands", connection: ArgumentParser) -> None:
 
 def create(rest: Rest, args: Namespace) -> Answer:
     """``volumed snapshot create``."""
-    body: Json = {"volume_id": find_volume(rest, args.volume)["id"], "force": args.force}
+    body: Json = {"volume_id": find_volume(rest, args.volume)["id"]} | ({"force": True} if args.force else {})
     body |= {name: value for name in ("name", "description") if (value := getattr(args, name)) is not None}
     reply = rest.post("/snapshots", {"snapshot": body})
     return accepted(rest, args, reply, "snapshot", reply.document["snapshot"]["id"])

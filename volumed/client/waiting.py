@@ -52,7 +52,7 @@ def _look(rest: Rest, operation_id: str) -> tuple[str, Json | None]:
 
 def describe(operation: Json) -> str:
     """``volume.create running: provision``, in one line."""
-    steps = operation.get("steps") or []
+    steps = operation.get("timeline") or []
     detail = operation.get("wait_reason") or (steps[-1].get("step") if steps else None)
     return f"{operation['kind']} {operation['state']}" + (f": {detail}" if detail else "")
 

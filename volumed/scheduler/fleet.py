@@ -55,12 +55,18 @@ class Fleet:
     def pools(self) -> Sequence[Pool]:
         """Every reported pool, with its use and with the reason if its service takes nothing."""
         with self._lock:
+            return self._pools_of(self._reported.current())
+
+    def look(self) -> tuple[Sequence[Pool], list[str]]:
+        """``pools``, and the services that may take volumes soon and do not yet, both of one moment.
+
+        While there are any, nothing is refused for good. One moment, because a service that reports between two looks
+        would be missing in both. For ``down_time`` after the scheduler's own start the silent ones are among them:
+        after a power cut all start together, and the scheduler may be the first.
+        """
+        with self._lock:
             reports = self._reported.current()
-            if self._clock() - self._rows.read_at >= ROWS_LIFETIME:
-                self._rows = self._read(reports)
-                self._forget_absent(reports)
-            unavailable = {report.backend: self._unavailable(report) for report in reports}
-            return [self._joined(pool, unavailable[pool.backend]) for report in reports for pool in report.pools]
+            return self._pools_of(reports), self._awaited_beside(reports)
 
     def expire(self) -> None:
         """Read the rows again at the next look: they turned out to be old."""
@@ -74,25 +80,26 @@ class Fleet:
             use = dict(self._rows.use) | {storage_id: (allocated + size, volumes + 1)}
             self._rows = replace(self._rows, use=use)
 
-    def awaited(self) -> list[str]:
-        """Services that may take volumes soon and do not yet: while there are any, nothing is refused for good.
+    def _pools_of(self, reports: Sequence[Report]) -> Sequence[Pool]:
+        if self._clock() - self._rows.read_at >= ROWS_LIFETIME:
+            self._rows = self._read(reports)
+            self._forget_absent(reports)
+        unavailable = {report.backend: self._unavailable(report) for report in reports}
+        return [self._joined(pool, unavailable[pool.backend]) for report in reports for pool in report.pools]
 
-        For ``down_time`` after the scheduler's own start these are also the silent ones: after a power cut all start
-        together, and the scheduler may be the first.
-        """
-        with self._lock:
-            reports = {report.backend: report for report in self._reported.current()}
-            just_started = self._clock() - self._started < self._down_time
-            services = self._rows.services
-            if not services and just_started:
-                return ["a first volume service"]
-            return [
-                host
-                for host, (service, age) in services.items()
-                if not service.disabled
-                and (age <= self._down_time or just_started)
-                and (host not in reports or self._unavailable(reports[host]) is not None)
-            ]
+    def _awaited_beside(self, reports: Sequence[Report]) -> list[str]:
+        reported = {report.backend: report for report in reports}
+        just_started = self._clock() - self._started < self._down_time
+        services = self._rows.services
+        if not services and just_started:
+            return ["a first volume service"]
+        return [
+            host
+            for host, (service, age) in services.items()
+            if not service.disabled
+            and (age <= self._down_time or just_started)
+            and (host not in reported or self._unavailable(reported[host]) is not None)
+        ]
 
     def _read(self, reports: Iterable[Report]) -> _Rows:
         read_at = self._clock()

@@ -54,6 +54,8 @@ class SchedulerManager:
         self._host = scheduler_host
         self._incarnation = str(uuid.uuid4())
         self._sweep_age: float = conf.operations.sweep_age
+        #: How old a queued operation is when the next look takes it for forgotten: at the start, what is there is.
+        self._look_age = 0.0
         self._reported = ReportedPools(lifetime=conf.service_down_time)
         self._fleet = Fleet(database, self._reported, down_time=conf.service_down_time)
         self._placer = Placer(
@@ -69,6 +71,8 @@ class SchedulerManager:
         self._sweep = Sweep("scheduler", conf.operations.sweep_interval, self._look)
         self._lock = threading.Lock()
         self._postponed: set[str] = set()
+        #: How often the postponed were woken: a placement that a wake fell into has not seen its news.
+        self._wakes = 0
         self._asked_at = float("-inf")
 
     # --- RPC ---
@@ -141,14 +145,19 @@ class SchedulerManager:
             self._place(operation_id)
 
     def _place(self, operation_id: str) -> None:
+        wakes = self._wakes
         postponed = self._placer.place(operation_id) is Outcome.POSTPONED
         with self._lock:
             (self._postponed.add if postponed else self._postponed.discard)(operation_id)
-        if postponed:
+            missed = postponed and wakes != self._wakes
+        if missed:
+            self._workers.submit(operation_id)
+        elif postponed:
             self._ask_for_reports()
 
     def _wake_postponed(self) -> None:
         with self._lock:
+            self._wakes += 1
             postponed, self._postponed = self._postponed, set()
         for operation_id in postponed:
             self._workers.submit(operation_id)
@@ -156,8 +165,9 @@ class SchedulerManager:
     def _look(self) -> None:
         """Find what waits for a place and was not woken, and creates that nobody made an operation for."""
         with self._database.reading() as tx:
-            due = operations.due(tx, operations.SCHEDULER_QUEUE, self._incarnation, self._sweep_age)
+            due = operations.due(tx, operations.SCHEDULER_QUEUE, self._incarnation, self._look_age)
             orphans = placements.unplaced_volumes(tx, self._sweep_age)
+        self._look_age = self._sweep_age
         for operation_id, _ in due:
             self._workers.submit(operation_id)
         for volume in orphans:

@@ -96,9 +96,10 @@ class Placer:
     def _decide_and_hand_over(self, operation: Operation, volume: Volume, now: int) -> Outcome:
         request = request_of(operation, volume)
         for conflicts in range(MOST_CONFLICTS):
-            decision = decide(request, self._fleet.pools(), self._filters, self._weighers)
+            candidates, awaited = self._fleet.look()
+            decision = decide(request, candidates, self._filters, self._weighers)
             if decision.chosen is None and conflicts:
-                return self._wait_or_refuse(operation, volume, decision, now)
+                return self._wait_or_refuse(operation, volume, decision, now, awaited)
             try:
                 if decision.chosen is not None:
                     return self._hand_over(operation, volume, decision, decision.chosen)
@@ -122,8 +123,9 @@ class Placer:
         )
         return Outcome.PLACED
 
-    def _wait_or_refuse(self, operation: Operation, volume: Volume, decision: Decision, now: int) -> Outcome:
-        awaited = self._fleet.awaited()
+    def _wait_or_refuse(
+        self, operation: Operation, volume: Volume, decision: Decision, now: int, awaited: Sequence[str]
+    ) -> Outcome:
         waited = min((now - _waiting_since(operation, now)) / SECOND, self._clock() - self._started)
         if not awaited or waited >= self._timeout:
             return self._refuse(operation, volume, decision)

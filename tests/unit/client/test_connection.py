@@ -35,7 +35,7 @@ def operation(state: str, **fields: object) -> dict[str, object]:
         "error": None,
         "created_at": "2026-11-21T12:00:00.000000",
         "ended_at": "2026-11-21T12:00:00.025000" if state in ("succeeded", "failed") else None,
-        "steps": [],
+        "timeline": [],
     }
     return {"operation": told | fields}
 
@@ -99,7 +99,7 @@ def test_a_delete_is_not_sent_twice(server: Told, run: Run) -> None:
 def test_wait_goes_on_while_the_server_is_away_and_ends_with_the_operation(server: Told, run: Run) -> None:
     accept_creates(server)
     path = f"GET /v3/operations/{OPERATION}"
-    server.answer(path, operation("running", steps=[{"step": "provision"}]))
+    server.answer(path, operation("running", timeline=[{"step": "provision"}]))
     for _ in range(3):
         server.break_off(path)
     server.answer(path, operation("succeeded"))
