@@ -48,9 +48,7 @@ class Listing:
     specs: Mapping[str, str] = field(default_factory=dict)
 
 
-def page(
-    tx: Connection, wanted: Select[Any], table: Table, listing: Listing, resource_type: str
-) -> Sequence[Any]:
+def page(tx: Connection, wanted: Select[Any], table: Table, listing: Listing, resource_type: str) -> Sequence[Any]:
     """The rows of ``wanted`` (a SELECT of ``table``) on the page. Raises ``NotFound`` without the marker's row."""
     sort = _total_order(listing.sort)
     wanted = wanted.where(*_conditions(table, listing))

@@ -68,6 +68,4 @@ def set_defaults(tx: Connection, limits: Mapping[str, int]) -> None:
     """Replace the configuration's defaults."""
     for resource in sorted(limits):
         tx.execute(delete(quota_defaults).where(quota_defaults.c.resource == resource))
-        tx.execute(
-            insert(quota_defaults).values(resource=resource, hard_limit=limits[resource], updated_at=now())
-        )
+        tx.execute(insert(quota_defaults).values(resource=resource, hard_limit=limits[resource], updated_at=now()))

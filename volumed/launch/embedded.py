@@ -38,7 +38,13 @@ from volumed.rpc import scheduler_client, volume_client
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.notifier import Notifier
 from volumed.rpc.scheduler_client import SchedulerClient
-from volumed.rpc.transport import IN_PROCESS_URL, known_options, make_transport, register_options
+from volumed.rpc.transport import (
+    IN_PROCESS_URL,
+    known_options,
+    make_notification_transport,
+    make_transport,
+    register_options,
+)
 from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler.manager import SchedulerManager
 from volumed.volume.manager import VolumeManager
@@ -84,8 +90,9 @@ class _Process:
         self._launcher = service.Launcher(conf)
         self._http = HttpService(listen, conf.api.workers, conf.graceful_shutdown_timeout)
         self._transport = make_transport(conf)
+        self._events = make_notification_transport(conf)
         self._incarnation = str(uuid.uuid4())
-        self._publisher = Publisher(self._database, Notifier(conf, self._transport).send, holder=self._incarnation)
+        self._publisher = Publisher(self._database, Notifier(conf, self._events).send, holder=self._incarnation)
         self._housekeeping = self._make_housekeeping()
         self._signalled = threading.Event()
 
@@ -101,6 +108,7 @@ class _Process:
         self._publisher.stop()
         self._launcher.stop()
         self._launcher.wait()
+        self._events.cleanup()
         self._transport.cleanup()
         self._database.close()
 

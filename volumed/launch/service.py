@@ -28,6 +28,9 @@ class Manager(Endpoint, Protocol):
     def init_host(self) -> None:
         """Begin to work; never waits for a backend or for old work."""
 
+    def listening(self) -> None:
+        """Messages arrive from now on: what was announced before may have been missed, and is announced again."""
+
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round while the service runs."""
 
@@ -80,6 +83,7 @@ class Service(service.ServiceBase):  # type: ignore[misc]
             self._database.write(self._register)
             self._manager.init_host()
             self._server.start(override_pool_size=self._conf.rpc.workers)
+            self._manager.listening()
             self._reports.start()
             self._tasks.start()
             LOG.info("service %s on %s has started", self.identity.binary, self.identity.host)

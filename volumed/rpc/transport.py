@@ -45,6 +45,12 @@ def make_transport(conf: cfg.ConfigOpts) -> Any:
     return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=ERROR_MODULES)
 
 
+def make_notification_transport(conf: cfg.ConfigOpts) -> Any:
+    """A connection for events; made for it, or to the same broker when ``transport_url`` of its own group is unset."""
+    register_options(conf)
+    return oslo_messaging.get_notification_transport(conf, allowed_remote_exmods=ERROR_MODULES)
+
+
 def make_server(transport: Any, exchange: str, topic: str, server: str, dispatcher: RpcDispatcher) -> Any:
     """What consumes the queues ``topic``, ``topic.server`` and a fanout queue of its own."""
     target = oslo_messaging.Target(exchange=exchange, topic=topic, server=server)

@@ -114,11 +114,18 @@ class SchedulerManager:
     # --- life cycle ---
 
     def init_host(self) -> None:
-        """Begin to work: the backends are asked to report, and the queue is swept. Never waits."""
+        """Begin to work: the queue is swept. Never waits."""
         self._workers.start()
-        self._ask_for_reports()
         self._sweep.start()
         LOG.info("scheduler %s has started", self._host)
+
+    def listening(self) -> None:
+        """Ask the backends to report. Of a scheduler and a backend that start together, whoever listens later is heard:
+        either the backend's own first report arrives here, or this question there.
+        """
+        with self._lock:
+            self._asked_at = float("-inf")
+        self._ask_for_reports()
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round while the scheduler runs."""

@@ -12,7 +12,7 @@ from volumed.model.errors import BackendError
 LOG = logging.getLogger(__name__)
 
 #: Seconds at least between two reports after changes: many volumes that come at once make one report.
-CHANGE_SPACING = 1.0
+CHANGE_SPACING = 0.5
 
 
 class Reporter:

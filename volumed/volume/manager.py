@@ -154,6 +154,10 @@ class VolumeManager:
         self._lock.take(f"incarnation {self._incarnation}")
         self._startup.start()
 
+    def listening(self) -> None:
+        """Report once more: a scheduler may have asked before this service could hear it."""
+        self._reporter.changed()
+
     def _ready(self) -> None:
         """The driver is up: take up what was left, restore exports, and tell the schedulers."""
         for pool in self._driver.capabilities().pools:
@@ -294,8 +298,9 @@ class VolumeManager:
         self._connections.mark_detached(context, volume_id)
 
     def publish_service_capabilities(self, context: RequestContext) -> None:
-        """Report to the schedulers now."""
-        self._reporter.changed()
+        """Report to the schedulers now; a backend that is not up yet reports as soon as it is."""
+        if self._startup.state()[0] == "up":
+            self._reporter.publish()
 
     def service_version(self, context: RequestContext) -> Json:
         """The RPC version and the release."""

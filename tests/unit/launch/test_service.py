@@ -40,6 +40,9 @@ class Notes:
 
     def init_host(self) -> None:
         self.seen.append("init_host")
+
+    def listening(self) -> None:
+        self.seen.append("listening")
         if self.trouble:
             raise self.trouble
 
@@ -123,7 +126,7 @@ def test_a_service_is_recorded_initialised_answers_and_reports(place: Place) -> 
         answer = Messenger(transport, "volumed", 5).call(CONTEXT, "topic", "ask", {}, "1.0", server=server)
         assert answer == "answer"
     transport.cleanup()
-    assert manager.seen == ["init_host", "ask", "ask"]
+    assert manager.seen == ["init_host", "listening", "ask", "ask"]
     until(lambda: place.row()[4] >= 2)
     assert place.row()[:4] == ("up", None, "1.4", service.identity.incarnation)
 
@@ -163,7 +166,7 @@ def test_a_stop_gives_the_manager_its_time_and_reports_down(place: Place) -> Non
     service.stop()
     service.stop()
     service.wait()
-    assert manager.seen == ["init_host", "stop within 7 s"]
+    assert manager.seen == ["init_host", "listening", "stop within 7 s"]
     assert place.row()[:2] == ("down", "stopped")
 
 

@@ -62,6 +62,7 @@ class Cloud:
             loaded.set_override(name, value, group)
         manager = SchedulerManager(loaded, self.database, VolumeClient(self.wire), "node0")  # type: ignore[arg-type]
         manager.init_host()
+        manager.listening()
         self.managers.append(manager)
         return manager
 

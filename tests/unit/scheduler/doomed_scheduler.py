@@ -22,6 +22,7 @@ url, point, host, report, operation_id = sys.argv[1:]
 kill_at(point)
 manager = SchedulerManager(conf.load(), Database(url), VolumeClient(Nowhere()), "node0")  # type: ignore[arg-type]
 manager.init_host()
+manager.listening()
 context = RequestContext("ann", "demo", False, "req-1")
 manager.update_service_capabilities(context, host.partition("@")[2], host, json.loads(report))
 manager.create_volume(context, "any", operation_id=operation_id)

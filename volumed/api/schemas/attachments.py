@@ -33,10 +33,13 @@ CREATE: Final = BodySchema(
 )
 UPDATE: Final = BodySchema(fields.body("attachment", {"connector": CONNECTOR}, required=("connector",)))
 
+#: openstacksdk sends the attachment's id where other clients send an empty object.
 COMPLETE: Final = BodySchema(
     {
         "type": "object",
-        "properties": {"os-complete": {"type": ["object", "null"], "additionalProperties": False}},
+        "properties": {
+            "os-complete": {"type": ["object", "null", "string"], "additionalProperties": False, "maxLength": 36}
+        },
         "required": ["os-complete"],
         "additionalProperties": False,
     }
