@@ -24,7 +24,9 @@ def storage(shared_daemon: Daemon) -> Iterator[Any]:
 
 
 def wait_for(storage: Any, resource: Any, status: str = "available") -> Any:
-    return storage.wait_for_status(resource, status=status, failures=["error"], interval=0.05, wait=30)
+    """The resource as it is then; the SDK believes what it was told last, so it is read before the wait."""
+    fresh = resource.fetch(storage)
+    return storage.wait_for_status(fresh, status=status, failures=["error"], interval=0.05, wait=30)
 
 
 def test_a_walk_with_attachments(storage: Any) -> None:

@@ -1,0 +1,33 @@
+"""What a look at the fleet tells is of one moment."""
+
+from contextlib import closing
+
+from tests.unit.scheduler.conftest import Cloud
+from volumed.scheduler.fleet import Fleet
+from volumed.scheduler.pools import Report, ReportedPools
+from volumed.scheduler.reports import read
+
+
+class ReportsThatComeBetween(ReportedPools):
+    """Nothing at the first question; the report is there at the second, however soon it is asked."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(lifetime=60)
+        self._coming = report
+        self._asked = False
+
+    def current(self) -> list[Report]:  # type: ignore[override]
+        if not self._asked:
+            self._asked = True
+            return []
+        return [self._coming]
+
+
+def test_a_service_whose_report_comes_between_two_looks_is_awaited_or_has_pools(tmp_path) -> None:
+    with closing(Cloud(tmp_path / "fleet.sqlite")) as cloud:
+        cloud.service("a@one")
+        fleet = Fleet(cloud.database, ReportsThatComeBetween(read("a@one", cloud.capabilities("a@one"))), down_time=60)
+        assert fleet.look() == ([], ["a@one"])
+        pools, awaited = fleet.look()
+        assert [pool.backend for pool in pools] == ["a@one"]
+        assert awaited == []
