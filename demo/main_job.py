@@ -4,6 +4,7 @@ In the middle the daemon is killed with -9, and nothing is lost. At the end ever
 exit status is not 0 unless nothing is left.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -222,6 +223,8 @@ class Story:
 def main() -> int:
     """Tell the story; 0 only when all of it came true."""
     narrator = Narrator()
+    # Whoever ends us by SIGTERM finds nothing left behind either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Short, because a socket's path has at most 107 bytes (unix(7)).
     with tempfile.TemporaryDirectory(prefix="volumed-demo-") as folder:
         server = Server(Path(folder) / "state", Path(folder) / "log")
