@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, literal, or_, select, tuple_
 
 from volumed.model.errors import NotFound
 
@@ -128,12 +128,25 @@ def _marker(
 
 
 def _behind(table: Table, sort: Sequence[tuple[str, bool]], marker: Sequence[Any]) -> ColumnElement[bool]:
-    """Rows behind the marker: first key beyond, or equal and the rest beyond; the first key's range serves an index."""
+    """Rows behind the marker.
+
+    Where all keys run one way it is one comparison of row values: SQLite and PostgreSQL seek to it in the index, also
+    among many rows with the same first key; MariaDB seeks by the first key alone, so its range stands beside it.
+    """
+    (first, descending), value = sort[0], marker[0]
+    column = _sortable(table, first)
+    range_of_first = column <= value if descending else column >= value
+    if len({direction for _, direction in sort}) == 1:
+        keys = tuple_(*(_sortable(table, name) for name, _ in sort))
+        bounds = tuple_(*(literal(each) for each in marker))
+        return and_(keys < bounds if descending else keys > bounds, range_of_first)
+    return and_(range_of_first, _beyond_each(table, sort, marker))
+
+
+def _beyond_each(table: Table, sort: Sequence[tuple[str, bool]], marker: Sequence[Any]) -> ColumnElement[bool]:
+    """First key beyond, or equal and the rest beyond."""
     beyond: ColumnElement[bool] = false()
     for (name, descending), value in reversed(list(zip(sort, marker, strict=True))):
         column = _sortable(table, name)
-        after = column < value if descending else column > value
-        beyond = or_(after, and_(column == value, beyond))
-    (name, descending), value = sort[0], marker[0]
-    column = _sortable(table, name)
-    return and_(column <= value if descending else column >= value, beyond, true())
+        beyond = or_(column < value if descending else column > value, and_(column == value, beyond))
+    return beyond
