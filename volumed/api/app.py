@@ -26,7 +26,7 @@ from volumed.api.handlers import (
     volume_summary,
     volumes,
 )
-from volumed.api.middleware import Authentication, Bodies, Microversions, ProjectPaths, RequestIds
+from volumed.api.middleware import Authentication, Bodies, Microversions, PlainText, ProjectPaths, RequestIds
 from volumed.api.policy import Policy
 from volumed.api.request import ApiRequest
 from volumed.api.settings import Settings
@@ -55,6 +55,7 @@ def make_app(parts: ApiParts) -> App:
         request_type=ApiRequest,
         middleware=[
             RequestIds(),
+            PlainText(),
             ProjectPaths(collections),
             Authentication(identity),
             Microversions(),

@@ -7,6 +7,8 @@ from typing import Any
 
 import falcon
 import orjson
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from volumed.api.endings import WorkFailed, WorkRefused
 from volumed.api.microversions import InvalidMicroversion, UnsupportedMicroversion
@@ -84,6 +86,8 @@ def install(app: "falcon.App[Any, Any]", challenge: str) -> None:
 
     app.add_error_handler(errors.VolumedError, ours)
     app.add_error_handler(falcon.HTTPError, _falcons)
+    app.add_error_handler(OperationalError, _database_away)
+    app.add_error_handler(PoolTimeout, _database_away)
     app.add_error_handler(Exception, unforeseen)
 
 
@@ -91,6 +95,11 @@ def unforeseen(req: ApiRequest, resp: falcon.Response, error: Exception, params:
     """Answer 500 without telling a stranger what went wrong; the log has it under the request's id."""
     LOG.error("%s %s failed (%s)", req.method, req.path, req.request_id, exc_info=error)
     answer(resp, 500, f"The server has an error that was not foreseen; the log has it under {req.request_id}.")
+
+
+def _database_away(req: ApiRequest, resp: falcon.Response, error: Exception, params: Mapping[str, Any]) -> None:
+    LOG.warning("%s %s: the database cannot be used (%s): %s", req.method, req.path, req.request_id, error)
+    answer(resp, 503, "The database cannot be used now.")
 
 
 def _falcons(req: Any, resp: falcon.Response, error: falcon.HTTPError, params: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ from volumed.model.errors import Invalid
 #: Paths that need no identity.
 OPEN_PATHS: Final = frozenset({"/", "/v3", "/healthcheck", "/metrics"})
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ESCAPED_CONTROL = re.compile(r"%(?:[01][0-9a-fA-F]|7[fF])|[\x00-\x1f\x7f]")
 _GLOBAL_REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -29,6 +31,14 @@ class RequestIds:
         req.global_request_id = asked if asked and _GLOBAL_REQUEST_ID.fullmatch(asked) else None
         resp.set_header("x-openstack-request-id", req.request_id)
         resp.set_header("x-compute-request-id", req.request_id)
+
+
+class PlainText:
+    """Refuses control characters in paths and queries: no id or name has one, and not every database takes them."""
+
+    def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
+        if _CONTROL.search(req.path) or _ESCAPED_CONTROL.search(req.query_string):
+            raise Invalid(reason="The path or the query has control characters.")
 
 
 class ProjectPaths:

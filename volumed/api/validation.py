@@ -17,7 +17,7 @@ SHOWN = 120
 
 
 class BodySchema:
-    """One kind of body. ``strictness`` says from which microversion on the schema holds, for those that changed."""
+    """One kind of body. A schema's own word ``reason`` is what a client is told when a value does not fit."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema

@@ -31,12 +31,11 @@ UUID: Final[Schema] = {
     "maxLength": 36,
     "reason": "must be a UUID",
 }
-#: Whole GiB; OpenStack's clients also send the number as text.
+#: Whole GiB; OpenStack's clients also send the number as text. How large it may be is the configuration's to say.
 SIZE: Final[Schema] = {
     "type": ["integer", "string"],
     "minimum": 1,
-    "maximum": 2**31 - 1,
-    "pattern": r"^0*[1-9][0-9]{0,9}\Z",
+    "pattern": r"^0*[1-9][0-9]{0,17}\Z",
     "maxLength": 20,
     "reason": "must be a whole number of GiB, at least 1",
 }
