@@ -52,8 +52,9 @@ class Watcher:
             while not self._stop.wait(LOOK):
                 with self._lock:
                     wanted = list(self._waiting)
+                # The plus keeps SQLite from walking the index of statuses (sqlite.org/optoverview.html, 6).
                 for (volume_id,) in database.execute(
-                    "SELECT id FROM volumes WHERE status = 'available' AND id IN (SELECT value FROM json_each(?))",
+                    "SELECT id FROM volumes WHERE +status = 'available' AND id IN (SELECT value FROM json_each(?))",
                     (json.dumps(wanted),),
                 ).fetchall():
                     with self._lock:

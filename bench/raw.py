@@ -4,18 +4,23 @@ Everything here is what volumed cannot avoid either; the ratio to it is what vol
 """
 
 import os
+import socket
 import socketserver
 import sqlite3
+import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from bench.waiting import wait_until
+from volumed_drivers.targets.tgt.protocol import Management
 
 GIB = 1024**3
 
@@ -112,6 +117,36 @@ def bare_server(work: RawCreate) -> Iterator[HTTPConnection]:
         finally:
             server.shutdown()
             serving.join()
+
+
+def restored_in(folder: Path, files: Sequence[Path]) -> float:
+    """Seconds in which a new tgtd has a target with a LUN and an account for each file, by bare requests."""
+    folder.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    began = time.monotonic()
+    tgtd = subprocess.Popen(
+        ["tgtd", "-f", "-t", "1", "--iscsi", f"portal=127.0.0.1:{port}"],
+        cwd=folder,
+        env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "TGT_IPC_SOCKET": "control"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        management = Management(folder, "control")
+        wait_until(lambda: (folder / "control.0").exists(), pause=0.002)
+        for tid, path in enumerate(files, 1):
+            management.new_target(tid, f"iqn.2010-10.org.openstack:bare-{tid}")
+            management.new_lun(tid, 1, str(path))
+            management.new_account(f"user-{tid}", "twelve-letters")
+            management.bind_account(tid, f"user-{tid}")
+            management.allow(tid, "ALL")
+        return time.monotonic() - began
+    finally:
+        tgtd.kill()
+        tgtd.wait()
 
 
 #: What ``volumed up`` needs of others: the least that its start and its memory cost.
