@@ -25,6 +25,8 @@ SCHEDULER_QUEUE = "scheduler"
 
 _O = OperationState
 _TAKEN = (_O.RUNNING, _O.UNDOING)
+#: Named in what looks through a queue, so that the index passes over all that has ended.
+_LIVE = (_O.QUEUED, _O.WAITING, _O.RUNNING, _O.UNDOING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def due(tx: Connection, queue: str, worker: str, age: float, limit: int = 500) -
     """``(id, lane)`` of what ``worker`` should take from ``queue``: queued for ``age`` seconds, paused, or orphaned."""
     wanted = (
         select(operations.c.id, operations.c.lane)
-        .where(operations.c.queue == queue, _due(worker, age))
+        .where(operations.c.queue == queue, operations.c.state.in_(_LIVE), _due(worker, age))
         .order_by(operations.c.updated_at)
         .limit(limit)
     )

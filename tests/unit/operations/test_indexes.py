@@ -1,0 +1,34 @@
+"""What services ask again and again must not read what has ended: the plans say which index serves."""
+
+from sqlalchemy import event
+
+from volumed.db import operations, volumes
+from volumed.db.engine import Database
+
+
+def plans(database: Database, ask) -> list[str]:
+    statements = []
+
+    def note(connection, cursor, statement, parameters, context, executemany):
+        statements.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    with database.reading() as tx:
+        ask(tx)
+        event.remove(database.engine, "before_cursor_execute", note)
+        return [
+            " ".join(str(row[3]) for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters))
+            for statement, parameters in statements
+            if statement.startswith("SELECT")
+        ]
+
+
+def test_the_sweep_looks_only_at_what_is_live(database: Database) -> None:
+    (plan,) = plans(database, lambda tx: operations.due(tx, "node@disk", "worker-1", 2.0))
+    assert "ix_operations_queue_state_updated_at (queue=? AND state=?" in plan
+
+
+def test_lost_volumes_are_found_by_status(database: Database) -> None:
+    (plan,) = plans(database, lambda tx: volumes.in_transit_without_operation(tx, "node@disk", 10.0))
+    assert "ix_volumes_status_updated_at (status=? AND updated_at<?)" in plan
+    assert "SCAN" not in plan
