@@ -33,6 +33,7 @@ from volumed.api.settings import Settings
 from volumed.api.tier import ApiParts, Tier
 from volumed.db import volume_types
 from volumed.identity.callers import identity_of
+from volumed.model.errors import VolumedError
 
 __all__ = ["ApiParts", "make_app"]
 
@@ -143,8 +144,12 @@ def _nothing(req: ApiRequest, resp: falcon.Response, reference: Reference) -> No
 
 def _replay(rebuilds: Mapping[str, Rebuild]) -> Any:
     def replay(req: ApiRequest, resp: falcon.Response, repeated: Repeated, params: Mapping[str, Any]) -> None:
-        rebuilds[repeated.reference.resource_type](req, resp, repeated.reference)
-        resp.status = repeated.reference.status
         resp.set_header(idempotency.REPLAYED_HEADER, "true")
+        try:
+            rebuilds[repeated.reference.resource_type](req, resp, repeated.reference)
+        except VolumedError as error:  # the framework asks no second handler
+            errors.refuse(req, resp, error, params)
+        else:
+            resp.status = repeated.reference.status
 
     return replay

@@ -73,22 +73,27 @@ def answer(resp: falcon.Response, code: int, message: str) -> None:
 def install(app: "falcon.App[Any, Any]", challenge: str) -> None:
     """Let every error of ``app`` end here. ``challenge`` is what a stranger is told."""
 
-    def ours(req: ApiRequest, resp: falcon.Response, error: errors.VolumedError, params: Mapping[str, Any]) -> None:
-        code = code_of(error)
-        if code is None:
-            unforeseen(req, resp, error, params)
-            return
-        answer(resp, code, str(error))
-        if code == HTTPStatus.UNAUTHORIZED:
-            resp.set_header("WWW-Authenticate", challenge)
-        if operation_id := error.fields.get("operation_id"):
-            resp.set_header("Volumed-Operation-Id", operation_id)
+    def stranger(req: ApiRequest, resp: falcon.Response, error: Unauthenticated, params: Mapping[str, Any]) -> None:
+        refuse(req, resp, error, params)
+        resp.set_header("WWW-Authenticate", challenge)
 
-    app.add_error_handler(errors.VolumedError, ours)
+    app.add_error_handler(Exception, unforeseen)
+    app.add_error_handler(errors.VolumedError, refuse)
+    app.add_error_handler(Unauthenticated, stranger)
     app.add_error_handler(falcon.HTTPError, _falcons)
     app.add_error_handler(OperationalError, _database_away)
     app.add_error_handler(PoolTimeout, _database_away)
-    app.add_error_handler(Exception, unforeseen)
+
+
+def refuse(req: ApiRequest, resp: falcon.Response, error: errors.VolumedError, params: Mapping[str, Any]) -> None:
+    """Answer with an error of ours; the operation that it is about is named in a header, too."""
+    code = code_of(error)
+    if code is None:
+        unforeseen(req, resp, error, params)
+        return
+    answer(resp, code, str(error))
+    if operation_id := error.fields.get("operation_id"):
+        resp.set_header("Volumed-Operation-Id", operation_id)
 
 
 def unforeseen(req: ApiRequest, resp: falcon.Response, error: Exception, params: Mapping[str, Any]) -> None:

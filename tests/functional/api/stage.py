@@ -160,7 +160,8 @@ class PlayedManager:
         elif operation.kind == "attachment.detach":
             attachments.remove(tx, subject)
             self._settle(tx, operation.volume_id)
-        operations.succeed(tx, held, [{"step": "play", "direction": "do", "attempt": 0, "start": 1, "end": 2}])
+        step = {"step": "play", "direction": "do", "attempt": 0, "start": 1, "end": 2, "outcome": "done"}
+        operations.succeed(tx, held, [step])
 
     def _fail(self, tx: Any, operation: Operation, error: dict[str, Any]) -> None:
         held = self._claimed(tx, operation)

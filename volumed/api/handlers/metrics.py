@@ -70,7 +70,7 @@ class Metrics:
         took = (operation.ended_at or operation.created_at) - operation.created_at
         figures.seconds.labels(operation.kind).observe(max(0, took) / 1e6)
         for entry in operation.timeline:
-            if "end" in entry:
+            if "outcome" in entry:
                 labels = figures.steps.labels(operation.kind, entry["step"], entry["direction"], entry["outcome"])
                 labels.observe(max(0, entry["end"] - entry["start"]) / 1e6)
 
