@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from volumed.db import operations, pools
 from volumed.db.engine import Database
 from volumed.model.crash_points import crash_point
-from volumed.model.errors import BackendError, LostHold, NotFound, ServiceUnavailable
+from volumed.model.errors import BackendError, LostHold, NotFound, ServiceUnavailable, VolumedError
 from volumed.model.records import Json, Operation
 from volumed.model.states import OperationState
 from volumed.operations.locks import NodeLocks, ResourceLocked
@@ -30,12 +30,21 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two retries at most.
 LONGEST_PAUSE = 300.0
 
+#: Claims after which an operation that always ends in the unforeseen is given up.
+MOST_CLAIMS = 10
+
 #: Seconds between two looks at a lock that another holder has.
 LOCKED_PAUSE = 0.5
 
 
 #: Seconds that a wake-up comes after its pause, so that the database's clock agrees that it is over.
 CLOCK_GRAIN = 0.005
+
+
+class UnknownKind(VolumedError):
+    """A newer release made it; it waits for one."""
+
+    message = "this release does not know operations of the kind {kind}"
 
 
 class Stopping(Exception):
@@ -92,6 +101,12 @@ class Engine:
         """Operations to be woken again because an earlier run could not write their end."""
         return list(self._dropped)
 
+    def procedure_of(self, operation: Operation) -> Procedure:
+        """How the operation is done. Raises ``UnknownKind`` for one that a newer release made."""
+        if operation.kind not in self._procedures:
+            raise UnknownKind(kind=operation.kind)
+        return self._procedures[operation.kind]
+
     def run(self, operation_id: str) -> None:
         """Claim the operation, if there is something to claim, and bring it as far as it goes now."""
         token = str(uuid.uuid4())
@@ -111,6 +126,21 @@ class Engine:
             self._dropped.add(claimed.id)
             LOG.warning("operation %s (%s) waits for the database: %s", claimed.id, claimed.kind, error)
             self._wake_after(claimed.id, claimed.lane, self._rules.retry_pause)
+        except Exception as error:
+            LOG.exception("operation %s (%s) cannot go on", claimed.id, claimed.kind)
+            self._rest(claimed, error)
+
+    def _rest(self, operation: Operation, error: Exception) -> None:
+        """Something is wrong that no step foresaw: say so, pause longer each time, and give up after ``MOST_CLAIMS``."""
+        record = describe(error)
+        if operation.claims >= MOST_CLAIMS:
+            self._database.write(operations.fail, operation, record, operation.timeline)
+            return
+        pause = min(LONGEST_PAUSE, self._rules.retry_pause * 2**operation.claims)
+        undoing = operation.state == OperationState.UNDOING
+        write = operations.pause_undo if undoing else operations.wait
+        self._database.write(write, operation, record["message"], pause, operation.timeline)
+        self._wake_after(operation.id, operation.lane, pause + CLOCK_GRAIN)
 
 
 class _Run:
@@ -121,7 +151,7 @@ class _Run:
         self._database = engine._database
         self._rules = engine._rules
         self._operation = operation
-        self._procedure = engine._procedures[operation.kind]
+        self._procedure = engine.procedure_of(operation)
         self._timeline = Timeline(operation.timeline, operation.attempt)
         self._next_note = time.monotonic() + self._rules.progress_interval
 

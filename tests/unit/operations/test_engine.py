@@ -294,3 +294,25 @@ def test_progress_is_noted_and_stops_when_the_service_does(bench, queued) -> Non
     operation_id = queued()
     left = at.run(operation_id)
     assert (left.state, left.timeline[0]["done_bytes"]) == ("running", 1)
+
+
+def test_what_nobody_foresaw_waits_visibly_longer_each_time_and_is_given_up_in_the_end(bench, queued) -> None:
+    log: list[str] = []
+
+    class Broken(Recipe):
+        def succeed(self, tx, work):
+            raise RuntimeError("a bug")
+
+    at = bench(Broken([Recorded("a", log)], log))
+    operation_id = queued()
+    waiting = at.run(operation_id)
+    assert (waiting.state, waiting.wait_reason) == ("waiting", "RuntimeError: a bug")
+    states = [at.run(operation_id).state for _ in range(9)]
+    assert states == ["waiting"] * 8 + ["failed"]
+
+
+def test_an_operation_of_a_newer_release_waits_and_says_so(bench, queued) -> None:
+    log: list[str] = []
+    waiting = bench(Recipe([Recorded("a", log)], log)).run(queued(kind="volume.teleport"))
+    assert waiting.state == "waiting"
+    assert "volume.teleport" in waiting.wait_reason
