@@ -4,6 +4,7 @@ Crash safety lives here: the row tells what is under way, steps are idempotent, 
 operation runs all its steps (or all its undos) again. Knows nothing of what a step does.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -131,16 +132,17 @@ class Engine:
             self._rest(claimed, error)
 
     def _rest(self, operation: Operation, error: Exception) -> None:
-        """Something is wrong that no step foresaw: say so, pause longer each time, and give up after ``MOST_CLAIMS``."""
+        """What no step foresaw: say so, pause longer each time, and give up after ``MOST_CLAIMS``."""
         record = describe(error)
         if operation.claims >= MOST_CLAIMS:
             self._database.write(operations.fail, operation, record, operation.timeline)
             return
         pause = min(LONGEST_PAUSE, self._rules.retry_pause * 2**operation.claims)
-        undoing = operation.state == OperationState.UNDOING
-        write = operations.pause_undo if undoing else operations.wait
-        self._database.write(write, operation, record["message"], pause, operation.timeline)
-        self._wake_after(operation.id, operation.lane, pause + CLOCK_GRAIN)
+        for write in (operations.wait, operations.pause_undo):  # it may have begun its undo since it was claimed
+            with contextlib.suppress(LostHold):
+                self._database.write(write, operation, record["message"], pause, operation.timeline)
+                self._wake_after(operation.id, operation.lane, pause + CLOCK_GRAIN)
+                return
 
 
 class _Run:

@@ -311,6 +311,20 @@ def test_what_nobody_foresaw_waits_visibly_longer_each_time_and_is_given_up_in_t
     assert states == ["waiting"] * 8 + ["failed"]
 
 
+def test_the_same_in_the_middle_of_an_undo(bench, queued) -> None:
+    log: list[str] = []
+
+    class Broken(Recipe):
+        def fail(self, tx, work, error):
+            raise RuntimeError("a bug")
+
+    at = bench(Broken([Recorded("a", log, failures=[full()])], log))
+    operation_id = queued()
+    paused = at.run(operation_id)
+    assert (paused.state, paused.worker, paused.wait_reason) == ("undoing", None, "RuntimeError: a bug")
+    assert at.run(operation_id).claims == 2
+
+
 def test_an_operation_of_a_newer_release_waits_and_says_so(bench, queued) -> None:
     log: list[str] = []
     waiting = bench(Recipe([Recorded("a", log)], log)).run(queued(kind="volume.teleport"))
