@@ -28,8 +28,8 @@ OTHERS = (
 
 REQUESTS = (
     "`run`: accepted, an operation carries it out. `join`: the same is under way already; the answer names it. "
-    "`400`: refused in OpenStack's words. Whatever the status, a live operation on the resource refuses with 400 and is "
-    "named; one that reads it as its source refuses what would change it. "
+    "`400`: refused in OpenStack's words. Whatever the status, a live operation on the resource refuses with 400 and "
+    "is named; one that reads it as its source refuses what would change it. "
     "The moves of the statuses are in `volumed/model/states.py`."
 )
 
