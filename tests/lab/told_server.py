@@ -15,7 +15,8 @@ Json = dict[str, Any]
 class Told:
     """``answers`` by ``METHOD path``; several are given one after another, the last one for ever.
 
-    An answer is ``(status, document, headers)``; None breaks the connection without an answer.
+    An answer is ``(status, document, headers)``; None breaks the connection without an answer, a document of None
+    in the middle of one.
     """
 
     answers: dict[str, list[tuple[int, Any, dict[str, str]] | None]] = field(default_factory=dict)
@@ -51,6 +52,13 @@ def told_server() -> Iterator[Told]:
                 self.close_connection = True
                 return
             status, document, headers = answer
+            if document is None:
+                self.send_response(status)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b'{"half')
+                self.close_connection = True
+                return
             content = document.encode() if isinstance(document, str) else json.dumps(document).encode()
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():

@@ -70,7 +70,7 @@ class Rest:
         self.url = url.rstrip("/").removesuffix("/v3")
         self._http = requests.Session()
         self._http.headers.update({"X-Auth-Token": token, "OpenStack-API-Version": f"volume {MICROVERSION}"})
-        self._broken = (requests.ConnectionError, requests.Timeout)
+        self._broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
         self._invalid = requests.RequestException
 
     def get(self, path: str, **query: Any) -> Json:

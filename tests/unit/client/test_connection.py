@@ -89,6 +89,12 @@ def test_a_post_whose_answer_was_lost_is_sent_again_with_the_same_key(server: To
     assert keys[0] == keys[1]
 
 
+def test_an_answer_that_breaks_off_in_the_middle_is_asked_for_again(server: Told, run: Run) -> None:
+    server.answer("GET /v3/volumes/detail", None)
+    server.answer("GET /v3/volumes/detail", {"volumes": [VOLUME]})
+    assert run("list", "--json").document == {"volumes": [VOLUME]}
+
+
 def test_a_delete_is_not_sent_twice(server: Told, run: Run) -> None:
     server.answer(f"GET /v3/volumes/{ID}", {"volume": VOLUME})
     server.break_off(f"DELETE /v3/volumes/{ID}")
