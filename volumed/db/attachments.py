@@ -59,9 +59,10 @@ def mark_attached(tx: Connection, attachment_id: str, expected: AttachStatus, **
     move(tx, attachment_id, expected, AttachStatus.ATTACHED, attached_at=now(), **values)
 
 
-def add_attached(tx: Connection, **values: Any) -> None:
+def add_attached(tx: Connection, attachment_id: str, **values: Any) -> None:
     """Insert an attachment that the backend was not asked for: the client says that it uses the volume."""
-    add(tx, attach_status=AttachStatus.ATTACHED, attached_at=now(), **values)
+    add(tx, id=attachment_id, attach_status=AttachStatus.ATTACHING, **values)
+    mark_attached(tx, attachment_id, AttachStatus.ATTACHING)
 
 
 def page(tx: Connection, listing: Listing) -> list[Attachment]:

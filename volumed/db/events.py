@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from volumed.db.clock import SECOND, now
 from volumed.db.tables import events
@@ -23,24 +23,18 @@ def add(
 
     The caller has changed the resource's row before in the same transaction: so the number cannot be taken twice.
     """
-    sequence = (
-        select(func.coalesce(func.max(events.c.sequence), 0) + 1)
-        .where(events.c.resource_id == resource_id)
-        .scalar_subquery()
-    )
     tx.execute(
-        insert(events).values(
-            resource_type=resource_type,
-            resource_id=resource_id,
-            sequence=sequence,
-            project_id=project_id,
-            event_type=event_type,
-            operation_id=operation_id,
-            request_id=request_id,
-            payload=payload,
-            created_at=now(),
-            published=False,
-        )
+        _INSERT,
+        {
+            "resource_type": resource_type,
+            "resource_id": resource_id,
+            "project_id": project_id,
+            "event_type": event_type,
+            "operation_id": operation_id,
+            "request_id": request_id,
+            "payload": payload,
+            "numbered_resource": resource_id,
+        },
     )
 
 
@@ -71,3 +65,12 @@ def prune(tx: Connection, retention: float, limit: int = 500) -> int:
     if old:
         tx.execute(delete(events).where(events.c.id.in_(old)))
     return len(old)
+
+
+_INSERT = insert(events).values(
+    sequence=select(func.coalesce(func.max(events.c.sequence), 0) + 1)
+    .where(events.c.resource_id == bindparam("numbered_resource"))
+    .scalar_subquery(),
+    created_at=now(),
+    published=False,
+)

@@ -50,31 +50,23 @@ class NewOperation:
 def add(tx: Connection, new: NewOperation) -> None:
     """Insert ``new`` as ``queued``. A live operation on the same resource: ``IntegrityError`` on ``live_key``."""
     tx.execute(
-        insert(operations).values(
-            id=new.id,
-            kind=new.kind,
-            resource_type=new.resource_type,
-            resource_id=new.resource_id,
-            volume_id=new.volume_id,
-            source_id=new.source_id,
-            project_id=new.project_id,
-            user_id=new.user_id,
-            request_id=new.request_id,
-            queue=new.queue,
-            state=_O.QUEUED,
-            lane=new.lane,
-            live_key=new.resource_id,
-            epoch=0,
-            attempt=0,
-            claims=0,
-            cancel_requested=False,
-            args=new.args,
-            tried=[],
-            timeline=[],
-            not_before=0,
-            created_at=now(),
-            updated_at=now(),
-        )
+        _INSERT,
+        {
+            "id": new.id,
+            "kind": new.kind,
+            "resource_type": new.resource_type,
+            "resource_id": new.resource_id,
+            "volume_id": new.volume_id,
+            "source_id": new.source_id,
+            "project_id": new.project_id,
+            "user_id": new.user_id,
+            "request_id": new.request_id,
+            "queue": new.queue,
+            "state": _O.QUEUED,
+            "lane": new.lane,
+            "live_key": new.resource_id,
+            "args": new.args,
+        },
     )
 
 
@@ -343,5 +335,17 @@ def prune(tx: Connection, retention: float, limit: int = 200) -> int:
         tx.execute(delete(operations).where(operations.c.id.in_(old)))
     return len(old)
 
+
+_INSERT = insert(operations).values(
+    epoch=0,
+    attempt=0,
+    claims=0,
+    cancel_requested=False,
+    tried=[],
+    timeline=[],
+    not_before=0,
+    created_at=now(),
+    updated_at=now(),
+)
 
 _BY_ID = select(operations).where(operations.c.id == bindparam("wanted"))

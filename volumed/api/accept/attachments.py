@@ -240,7 +240,7 @@ def _add_use(tx: Connection, caller: RequestContext, volume: Volume, use: Use) -
     operations.refuse_if_held(tx, "volume", volume.id)
     attachments.add_attached(
         tx,
-        id=use.attachment_id,
+        use.attachment_id,
         project_id=volume.project_id,
         user_id=caller.user_id,
         volume_id=volume.id,
