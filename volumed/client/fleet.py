@@ -56,10 +56,15 @@ def pools(rest: Rest, args: Namespace) -> Answer:
 def _pool_row(name: str, capabilities: dict[str, Any]) -> tuple[Any, ...]:
     return (
         name,
-        capabilities.get("total_capacity_gb"),
-        capabilities.get("free_capacity_gb"),
-        capabilities.get("allocated_capacity_gb"),
+        _gibibytes(capabilities.get("total_capacity_gb")),
+        _gibibytes(capabilities.get("free_capacity_gb")),
+        _gibibytes(capabilities.get("allocated_capacity_gb")),
         capabilities.get("total_volumes"),
         "yes" if capabilities.get("thin_provisioning_support") else "no",
         capabilities.get("max_over_subscription_ratio"),
     )
+
+
+def _gibibytes(value: Any) -> Any:
+    """A measured size to one decimal; the API may also say ``unknown`` or ``infinite``."""
+    return f"{value:.1f}" if isinstance(value, float) else value
