@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, false, func, literal, or_, select, tuple_
 
 from volumed.model.errors import NotFound
 
@@ -108,8 +108,13 @@ def _compared(column: ColumnElement[int], bound: TimeBound) -> ColumnElement[boo
 
 
 def _sortable(table: Table, name: str) -> ColumnElement[Any]:
-    """The column; where it may be NULL, NULL sorts as the least value, alike on every database."""
+    """The column; where it may be NULL, NULL sorts as the least value, alike on every database.
+
+    Booleans are made numbers: not every database orders them.
+    """
     column = table.c[name]
+    if column.type.python_type is bool:
+        return case((column.is_(True), 1), else_=0)
     if not column.nullable:
         return column
     return func.coalesce(column, "" if column.type.python_type is str else -1)
