@@ -56,9 +56,6 @@ class Extensions:
 class ResourceFilters:
     """``GET /resource_filters``."""
 
-    def __init__(self, tier: Tier) -> None:
-        pass
-
     def on_get(self, req: ApiRequest, resp: falcon.Response) -> None:
         req.since(microversions.RESOURCE_FILTERS)
         wanted = req.get_param("resource")

@@ -1,5 +1,6 @@
 """Volumes: create, list, show, update, delete."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -110,7 +111,7 @@ class Volumes:
             extra |= {"volumes_links": following} if following else {}
         return shown, extra
 
-    def _view(self, req: ApiRequest, shown: "list[TypedVolume] | tuple[()]") -> VolumeView:
+    def _view(self, req: ApiRequest, shown: Sequence[TypedVolume]) -> VolumeView:
         service_ids: dict[str, str] = {}
         if req.minor >= microversions.SERVICE_OF_VOLUME:
             hosts = {backend_of(each.volume.host) for each in shown if each.volume.host is not None}
