@@ -3,6 +3,7 @@
 Requests get an id, the project leaves the path, the caller is identified, the microversion settled, the body read.
 """
 
+import logging
 import re
 from typing import Any, Final
 from uuid import uuid4
@@ -14,6 +15,8 @@ from volumed.api.request import ApiRequest
 from volumed.identity.callers import Identity, Unauthenticated
 from volumed.model.errors import Invalid
 
+LOG = logging.getLogger(__name__)
+
 #: Paths that need no identity.
 OPEN_PATHS: Final = frozenset({"/", "/v3", "/healthcheck", "/metrics"})
 
@@ -23,7 +26,7 @@ _GLOBAL_REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class RequestIds:
-    """Gives each request its id, and names it in the answer."""
+    """Gives each request its id, names it in the answer and logs what was answered: changes at info, looks at debug."""
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
         req.request_id = f"req-{uuid4()}"
@@ -31,6 +34,10 @@ class RequestIds:
         req.global_request_id = asked if asked and _GLOBAL_REQUEST_ID.fullmatch(asked) else None
         resp.set_header("x-openstack-request-id", req.request_id)
         resp.set_header("x-compute-request-id", req.request_id)
+
+    def process_response(self, req: ApiRequest, resp: falcon.Response, resource: object, req_succeeded: bool) -> None:
+        level = logging.DEBUG if req.method in {"GET", "HEAD"} else logging.INFO
+        LOG.log(level, "%s %s: %s [%s]", req.method, req.path, resp.status_code, req.request_id)
 
 
 class PlainText:

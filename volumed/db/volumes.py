@@ -101,7 +101,7 @@ def sums(tx: Connection, project_id: str | None) -> tuple[int, int]:
 
 def metadata_of_all(tx: Connection, project_id: str | None) -> dict[str, list[str]]:
     """Every value that a key of the volumes' metadata has."""
-    wanted = select(volumes.c.metadata).distinct()
+    wanted = select(volumes.c.metadata)
     found: dict[str, set[str]] = {}
     for (pairs,) in tx.execute(wanted if project_id is None else wanted.where(volumes.c.project_id == project_id)):
         for key, value in pairs.items():

@@ -3,15 +3,17 @@
 Nothing else tells a process that an operation ended somewhere else; the row is the truth.
 """
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
 
 from volumed.db import operations
 from volumed.db.engine import Database
-from volumed.model.errors import ServiceUnavailable
 from volumed.model.records import Json
 from volumed.model.states import ENDED
+
+LOG = logging.getLogger(__name__)
 
 #: Seconds between the first two looks after a waiter came.
 FIRST_PAUSE = 0.005
@@ -95,7 +97,9 @@ class EndPoller:
         try:
             with self._database.reading() as tx:
                 states = operations.states_of(tx, {waiter.operation_id for waiter in waited})
-        except ServiceUnavailable:
+        except Exception as error:
+            # Whatever it is, the others' waiting must not end with it; each waiter has a bound of its own.
+            LOG.warning("ends of %d operations cannot be read, it is tried again: %s", len(waited), error)
             time.sleep(LONGEST_PAUSE)
             return False
         told = False

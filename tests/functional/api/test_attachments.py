@@ -283,3 +283,16 @@ def test_os_attach_names_one_user(api: Api, manager: PlayedManager, asked: dict[
     volume_id = manager.available(api)
     api.act(volume_id, "os-attach", asked, expected=400)
     assert api.volume(volume_id)["status"] == "available"
+
+
+def test_an_os_initialize_connection_that_was_cut_off_leaves_nothing_for_the_next(
+    api: Api, database: Database, manager: PlayedManager
+) -> None:
+    volume_id = manager.available(api)
+    assert (
+        api.ask("POST", f"/v3/volumes/{volume_id}/action", {"os-initialize_connection": {"connector": CONNECTOR}})
+    ).status_code == 503
+    manager.fail_all("no", "BackendInvalid")
+    assert api.volume(volume_id)["status"] == "reserved"
+    initialize(api, manager, volume_id)
+    assert len(api.get("/v3/attachments")["attachments"]) == 1

@@ -148,7 +148,7 @@ def delete(tx: Connection, caller: RequestContext, attachment_id: str, operation
 def abandon(tx: Connection, caller: RequestContext, attachment_id: str) -> None:
     """Forget an attachment whose connector could not be let in: the classic actions have no name for it."""
     attachment, volume = _taken(tx, caller, attachment_id)
-    if attachment.attach_status == AttachStatus.ERROR_ATTACHING and attachment.credentials is None:
+    if _has_failed(attachment):
         attachments.remove(tx, attachment_id)
         settle(tx, volume.id)
 
@@ -159,7 +159,11 @@ def abandon(tx: Connection, caller: RequestContext, attachment_id: str) -> None:
 def initialize_connection(tx: Connection, caller: RequestContext, new: NewAttachment) -> Connecting:
     """os-initialize_connection: an attachment for this connector, or the one that it has."""
     volume = _taken_volume(tx, caller, new.volume_id)
-    exported = [each for each in attachments.of_volume(tx, volume.id) if each.credentials is not None]
+    found = attachments.of_volume(tx, volume.id)
+    exported = [each for each in found if each.credentials is not None]
+    for attachment in found:
+        if _has_failed(attachment) and _is_same(attachment.connector, new.connector):
+            attachments.remove(tx, attachment.id)
     for attachment in exported:
         if _is_same(attachment.connector, new.connector) and attachment.attach_status != AttachStatus.DETACHING:
             live = operations.live_on(tx, attachment.id)
@@ -249,6 +253,11 @@ def _add_use(tx: Connection, caller: RequestContext, volume: Volume, use: Use) -
         mountpoint=use.mountpoint,
         connector=None if use.host_name is None else {"host": use.host_name},
     )
+
+
+def _has_failed(attachment: Attachment) -> bool:
+    """Whether its connector could not be let in, and all was undone."""
+    return attachment.attach_status == AttachStatus.ERROR_ATTACHING and attachment.credentials is None
 
 
 def _is_in_use(attachment: Attachment) -> bool:
