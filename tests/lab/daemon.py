@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,14 +34,22 @@ class Daemon:
     """One ``volumed up``: start, kill, start again. ``url`` ends without ``/v3`` and keeps its port over restarts."""
 
     def __init__(
-        self, folder: Path, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> None:
-        """``folder`` must be short: a socket's path below it has at most 107 bytes (unix(7))."""
+        """``wrapper`` is a command that becomes volumed by exec, in surroundings that it prepares (setpriv, unshare).
+
+        ``folder`` must be short: a socket's path below it has at most 107 bytes (unix(7)).
+        """
         self.folder = folder
         self.state = folder / "state"
         self.log = folder / "daemon.log"
         self.arguments = arguments
         self.environment = dict(environment or {})
+        self.wrapper = wrapper
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._start_of_log = 0
@@ -77,7 +86,7 @@ class Daemon:
         with self.log.open("ab") as log:
             self._start_of_log = log.tell()
             self._process = subprocess.Popen(
-                [*command, *self.arguments],
+                [*self.wrapper, *command, *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -169,6 +178,20 @@ class Session(requests.Session):
         assert answer.status_code == 202, answer.text
         return dict(answer.json()["volume"])
 
+    def make_volume(self, size: int = 1, **fields: Any) -> str:
+        """Create a volume and wait until it is available; returns its id."""
+        volume_id = str(self.create_volume(size, **fields)["id"])
+        self.wait_for_status(f"/volumes/{volume_id}", "available")
+        return volume_id
+
+    def attach(self, volume_id: str, initiator: str | None = None) -> dict[str, Any]:
+        """Attach for ``initiator``, None being anyone who knows the secret; returns the attachment."""
+        connector = {"ip": "127.0.0.1", "host": "client", "initiator": initiator}
+        body = {"volume_uuid": volume_id, "instance_uuid": str(uuid.uuid4()), "connector": connector}
+        answer = self.post("/attachments", json={"attachment": body})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["attachment"])
+
     def wait_for_status(self, path: str, status: str, patience: float = PATIENCE) -> dict[str, Any]:
         """Wait until the resource at ``path`` (``/volumes/ID``) has ``status``; an error status fails at once."""
         deadline = time.monotonic() + patience
@@ -190,18 +213,41 @@ class Session(requests.Session):
             time.sleep(0.02)
 
 
+def refused(
+    state: Path, *arguments: str, listen: str = "127.0.0.1:0", wrapper: tuple[str, ...] = (), patience: float = PATIENCE
+) -> str:
+    """What a start that must be refused says; it must be one sentence without a traceback."""
+    command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", str(state), "--listen", listen]
+    done = subprocess.run(
+        [*wrapper, *command, *arguments], capture_output=True, text=True, timeout=patience, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.stdout == ""
+    return done.stderr.splitlines()[-1]
+
+
 @contextmanager
-def running_daemon(arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
-    """A daemon in a fresh folder; at the end it must stop in order and leave no process, and its folder goes.
+def running_daemon(
+    arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None, wrapper: tuple[str, ...] = ()
+) -> Iterator[Daemon]:
+    """A daemon in a fresh folder."""
+    daemon = Daemon(Path(tempfile.mkdtemp(prefix="volumed-")), arguments, environment, wrapper)
+    with looked_after(daemon):
+        yield daemon
+
+
+@contextmanager
+def looked_after(daemon: Daemon) -> Iterator[None]:
+    """Start ``daemon``; at the end it must stop in order and leave no process, and its folder goes.
 
     A test that ends with the daemon killed leaves its tgtd alive by design: then it is ended here without complaint.
     """
-    folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    daemon = Daemon(folder, arguments, environment)
+    was_running = False
     left: list[str] = []
     try:
         daemon.start()
-        yield daemon
+        yield
     finally:
         try:
             was_running = daemon.running
@@ -210,7 +256,7 @@ def running_daemon(arguments: tuple[str, ...] = (), environment: Mapping[str, st
             left = [f"{process.pid} {process.cmdline()}" for process in daemon.processes()]
             _end(daemon.processes())
             log = daemon.output()
-            shutil.rmtree(folder)
+            shutil.rmtree(daemon.folder)
     assert not (was_running and left), f"volumed up left processes behind: {left}\n{log}"
 
 

@@ -8,13 +8,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-from tests.lab.daemon import PATIENCE, Daemon
+from tests.lab.daemon import PATIENCE, Daemon, looked_after
 
 #: Bytes of the longest name of a crash point that can be armed.
 LONGEST_NAME = 128
@@ -29,11 +31,24 @@ class Trap:
     def __init__(self, notes: Path) -> None:
         self.notes = notes
         self._armed: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
+        self._held_at: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
+        self._arrived: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
         self._noting: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
 
     def arm(self, point: str) -> None:
         """Die at the next passage of ``point``."""
         self._armed.value = point.encode()
+
+    @contextmanager
+    def holding(self, point: str) -> Iterator["Held"]:
+        """Whoever passes ``point`` inside the block waits there until its end, or until ``release``."""
+        held = Held(self._held_at, self._arrived)
+        self._arrived.value = 0
+        self._held_at.value = point.encode()
+        try:
+            yield held
+        finally:
+            held.release()
 
     def disarm(self) -> None:
         self._armed.value = b""
@@ -54,9 +69,31 @@ class Trap:
         """Called in the child at every point."""
         if self._armed.value == name.encode():
             os.kill(os.getpid(), signal.SIGKILL)
+        while self._held_at.value == name.encode():
+            self._arrived.value = 1
+            time.sleep(0.01)
         if self._noting.value:
             with self.notes.open("a") as notes:
                 notes.write(f"{name}\n")
+
+
+class Held:
+    """A crash point at which somebody is held."""
+
+    def __init__(self, point: Any, arrived: Any) -> None:
+        self._point = point
+        self._arrived = arrived
+
+    def wait(self) -> None:
+        """Until somebody is held there."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._arrived.value:
+            assert time.monotonic() < deadline, f"nobody came to {self._point.value.decode()}"
+            time.sleep(0.01)
+
+    def release(self) -> None:
+        """Let everybody go on."""
+        self._point.value = b""
 
 
 class Child:
@@ -110,6 +147,17 @@ class ForkedDaemon(Daemon):
         status = self._process.wait(PATIENCE)
         assert status == -signal.SIGKILL, f"it ended with {status}:\n{self.output()}"
         self.trap.disarm()
+
+
+@contextmanager
+def forked_daemon(configuration: str = "", state: Path | None = None) -> Iterator[ForkedDaemon]:
+    """As ``running_daemon``, forked; ``configuration`` is its ``volumed.conf``, ``state`` a folder elsewhere."""
+    daemon = ForkedDaemon(Path(tempfile.mkdtemp(prefix="volumed-")))
+    daemon.state = state or daemon.state
+    daemon.state.mkdir(mode=0o700)
+    (daemon.state / "volumed.conf").write_text(configuration)
+    with looked_after(daemon):
+        yield daemon
 
 
 def _serve(command: list[str], environment: dict[str, str], log: str, trap: Trap) -> None:

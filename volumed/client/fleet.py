@@ -33,7 +33,7 @@ def services(rest: Rest, args: Namespace) -> Answer:
                     "yes" if row["status"] == "enabled" else "no",
                     row["state"],
                     row["updated_at"],
-                    row.get("disabled_reason"),
+                    row.get("disabled_reason") or row.get("volumed:state_reason"),
                 )
                 for row in document["services"]
             ),

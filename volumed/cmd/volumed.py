@@ -34,9 +34,9 @@ def up(arguments: Sequence[str]) -> int:
     from volumed.model.crash_points import kill_at
     from volumed.model.errors import VolumedError
 
-    if crash_point := os.environ.get("VOLUMED_CRASH_POINT"):
-        kill_at(crash_point)
     try:
+        if crash_point := os.environ.get("VOLUMED_CRASH_POINT"):
+            kill_at(crash_point)
         return embedded.run(
             embedded.Wishes(
                 state=options.state or default_path(),
@@ -48,6 +48,10 @@ def up(arguments: Sequence[str]) -> int:
         )
     except VolumedError as error:
         print(f"volumed: {error}", file=sys.stderr)
+        return CANNOT_START
+    except OSError as error:
+        logging.getLogger("volumed").debug("what keeps it from starting:", exc_info=error)
+        print(f"volumed: {error.filename or 'cannot start'}: {error.strerror or error}", file=sys.stderr)
         return CANNOT_START
 
 

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DatabaseError
 
 from volumed.db import deployment
 from volumed.db.engine import Database
@@ -22,9 +23,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def version(database: Database) -> str | None:
-    """The revision that the database is at, None when it is empty."""
-    with database.reading() as tx:
-        return _version(tx)
+    """The revision that the database is at, None when it is empty.
+
+    Raises ``ConfigurationError`` for what is no database, or one of somebody else's.
+    """
+    try:
+        with database.reading() as tx:
+            return _version(tx)
+    except DatabaseError as error:
+        raise ConfigurationError(option=f"[database] connection {database.url!r}", reason=str(error.orig)) from error
 
 
 def check(database: Database) -> None:

@@ -70,14 +70,19 @@ class Export:
     accesses: tuple[Access, ...]
 
 
+#: Stands for every initiator.
+EVERYBODY = "ALL"
+
+
 @dataclass(frozen=True, slots=True)
 class ActualExport:
-    """An export as it is found. ``usernames`` and ``initiators`` are what may log in."""
+    """An export as it is found. ``usernames`` and ``initiators`` are what may log in; ``path`` None: it has no disk."""
 
     volume_id: str
     path: str | None
     size_bytes: int
     usernames: frozenset[str]
+    #: ``EVERYBODY`` among them: whoever knows a secret.
     initiators: frozenset[str]
     #: Initiators that are logged in now.
     sessions: tuple[str, ...]

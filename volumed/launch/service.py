@@ -21,6 +21,12 @@ from volumed.rpc.transport import make_server
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds between two looks whether a service's state has changed.
+STATE_SPACING = 0.5
+
+#: Seconds between two looks whether the manager's state has changed, which is then reported at once.
+CHANGE_SPACING = 0.5
+
 
 class Manager(Endpoint, Protocol):
     """What a service is for: an RPC endpoint with a life cycle."""
@@ -65,8 +71,12 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._server = make_server(
             transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher([manager])
         )
-        report = PeriodicTask("report of state", self._report, conf.report_interval)
-        self._reports = PeriodicTasks(f"report {identity.host}", [report], conf.report_interval, 0)
+        reports = (
+            PeriodicTask("report of state", self._report, conf.report_interval),
+            PeriodicTask("report of a change", self._report_change, CHANGE_SPACING),
+        )
+        self._reports = PeriodicTasks(f"report {identity.host}", reports, conf.report_interval, 0)
+        self._told: tuple[str, str | None] | None = None
         self._tasks = PeriodicTasks(
             identity.host, manager.periodic_tasks(), conf.periodic_interval, conf.periodic_fuzzy_delay
         )
@@ -125,14 +135,25 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         )
 
     def _report(self) -> None:
-        state, reason = self._manager.state()
-        self._tell(state, reason)
+        self._tell(*self._manager.state())
+
+    def _report_change(self) -> None:
+        """A service that has come up, or cannot, says so at once."""
+        if self._manager.state() != self._told:
+            self._report()
+
+    def _report_change(self) -> None:
+        state = self._manager.state()
+        if state != self._told:
+            self._tell(*state)
 
     def _tell(self, state: str, reason: str | None) -> None:
         identity = self.identity
         ours = self._database.write(
             services.report, identity.binary, identity.host, identity.incarnation, state, reason
         )
+        self._told = (state, reason)
+        self._told = (state, reason)
         if not ours:
             LOG.error("another process has become service %s on %s", identity.binary, identity.host)
 

@@ -8,6 +8,8 @@ import os
 import signal
 from collections.abc import Callable
 
+from volumed.model.errors import ConfigurationError
+
 #: What is called at each point with its name; None while unused.
 _watcher: Callable[[str], None] | None = None
 
@@ -28,8 +30,11 @@ def kill_at(spec: str) -> None:
     """Kill this process with SIGKILL at the point that ``spec`` names.
 
     ``spec`` is ``NAME`` or ``NAME:N``, the N-th passage (from 1). Set by the commands from ``VOLUMED_CRASH_POINT``.
+    Raises ``ConfigurationError`` for anything else.
     """
     name, _, number = spec.partition(":")
+    if number and not (number.isascii() and number.isdigit() and int(number)):
+        raise ConfigurationError(option="VOLUMED_CRASH_POINT", reason=f"{spec!r} is neither NAME nor NAME:N")
     left = int(number or 1)
 
     def die(passed: str) -> None:

@@ -5,14 +5,15 @@ driver makes it true. An export that is right already is not touched.
 """
 
 import logging
+from collections.abc import Collection
 
 from volumed.db import attachments, volumes
-from volumed.driver.interface import ActualExport, VolumeRef
+from volumed.driver.interface import EVERYBODY, ActualExport, VolumeRef
 from volumed.model.errors import BackendError
 from volumed.model.records import Attachment, Volume
 from volumed.model.states import VolumeStatus
 from volumed.operations.locks import Claims, NodeLocks, ResourceLocked
-from volumed.volume.backend import Backend, volume_ref
+from volumed.volume.backend import Backend, access_of, volume_ref
 
 LOG = logging.getLogger(__name__)
 
@@ -63,7 +64,16 @@ def reconcile(backend: Backend, locks: NodeLocks) -> bool:
 def _is_as_wanted(found: ActualExport | None, wanted: list[Attachment] | None) -> bool:
     if found is None or wanted is None:
         return found is None and wanted is None
-    return found.usernames == {(attachment.credentials or {}).get("username") for attachment in wanted}
+    accesses = [access_of(attachment) for attachment in wanted]
+    return (
+        found.path is not None
+        and found.usernames == {access.username for access in accesses}
+        and _let_in(found.initiators) == _let_in({access.initiator or EVERYBODY for access in accesses})
+    )
+
+
+def _let_in(initiators: Collection[str]) -> frozenset[str]:
+    return frozenset({EVERYBODY} if EVERYBODY in initiators else initiators)
 
 
 def _apply(backend: Backend, locks: NodeLocks, volume_id: str) -> bool:

@@ -15,7 +15,7 @@ from volumed.db.engine import Database
 from volumed.driver.interface import Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
-from volumed.model.errors import InvalidField
+from volumed.model.errors import BackendError, InvalidField
 from volumed.model.records import Json, Operation
 from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine, Rules
@@ -132,6 +132,8 @@ class VolumeManager:
         self._looked = False
         #: Whether the exports were what the rows want when they were last compared.
         self._settled = False
+        #: Why the target does not work although the backend was up already.
+        self._trouble: str | None = None
 
     def _procedures(self) -> Sequence[Procedure]:
         backend, reporter = self._backend, self._reporter
@@ -159,14 +161,17 @@ class VolumeManager:
         self._reporter.changed()
 
     def _ready(self) -> None:
-        """The driver is up: take up what was left, restore exports, and tell the schedulers."""
+        """The driver is up: restore exports, take up what was left, and tell the schedulers.
+
+        What may fail comes first: it is all tried again, and a thread starts only once.
+        """
         for pool in self._driver.capabilities().pools:
             self._database.write(pools.ensure, pool.storage_id)
         self._locks.tidy()
+        self._settled = exports.reconcile(self._backend, self._locks)
         self._lanes.start()
         self._reporter.start()
         self._sweep.start()
-        self._settled = exports.reconcile(self._backend, self._locks)
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round for this backend."""
@@ -174,7 +179,7 @@ class VolumeManager:
 
     def state(self) -> tuple[str, str | None]:
         """What the service says of itself, and why."""
-        return self._startup.state()
+        return ("down", self._trouble) if self._trouble else self._startup.state()
 
     def stop(self, timeout: float) -> None:
         """Take no new work, let what runs end within ``timeout`` seconds, and let go of the backend."""
@@ -191,9 +196,16 @@ class VolumeManager:
     def _check_target(self) -> None:
         if self._startup.state()[0] != "up":
             return
-        if self._driver.check_health() or not self._settled:
-            self._settled = False
-            self._settled = exports.reconcile(self._backend, self._locks)
+        try:
+            if self._driver.check_health() or not self._settled:
+                self._settled = False
+                self._settled = exports.reconcile(self._backend, self._locks)
+        except BackendError as error:
+            if self._trouble != str(error):
+                LOG.error("the target of %s does not work, it is looked after on and on: %s", self.host, error)
+            self._trouble = str(error)
+        else:
+            self._trouble = None
 
     def _look(self) -> None:
         age = self._conf.operations.sweep_age if self._looked else 0.0

@@ -4,8 +4,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from tests.lab.daemon import Daemon, running_daemon
+from tests.lab.daemon import Daemon, refused, running_daemon
 
 pytestmark = pytest.mark.part("tgtd")
 
@@ -22,16 +20,6 @@ pytestmark = pytest.mark.part("tgtd")
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def refused(state: Path, *arguments: str, listen: str = "127.0.0.1:0") -> str:
-    """What a start that must be refused says; it must be one sentence without a traceback."""
-    command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", str(state), "--listen", listen]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    return done.stderr.splitlines()[-1]
 
 
 def write(path: Path, text: str) -> str:

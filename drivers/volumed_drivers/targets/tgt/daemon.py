@@ -167,11 +167,7 @@ class Daemon:
         deadline = time.monotonic() + PORT_TIMEOUT
         while (error := _bind_error(self._address, self.port)) is not None:
             if time.monotonic() >= deadline or error.errno != errno.EADDRINUSE:
-                raise BackendUnreachable(
-                    backend=self._backend,
-                    reason=f"cannot listen on {self.portal} ([{self._backend}] target_ip_address, target_port): "
-                    f"{error.strerror}",
-                )
+                raise self._cannot_listen(self.portal, "target_ip_address, target_port", error)
             time.sleep(0.02)
 
     def _chosen_port(self) -> int:
@@ -187,7 +183,7 @@ class Daemon:
     def _choose_port(self) -> int:
         """Take a free port and store it before its first use: initiators reconnect to it for ever."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        port = next(port for port in _fixed_ports() if _bind_error(self._address, port) is None)
+        port = self._free_port()
         draft = self._folder / f"{PORT_FILE}.part"
         with draft.open("w") as stream:
             stream.write(str(port))
@@ -195,6 +191,20 @@ class Daemon:
             os.fsync(stream.fileno())
         draft.rename(self._folder / PORT_FILE)
         return port
+
+    def _free_port(self) -> int:
+        for port in _fixed_ports():
+            error = _bind_error(self._address, port)
+            if error is None:
+                return port
+            if error.errno != errno.EADDRINUSE:
+                raise self._cannot_listen(self._address, "target_ip_address", error)
+        raise BackendUnreachable(backend=self._backend, reason=f"every port of {self._address} is taken")
+
+    def _cannot_listen(self, where: str, options: str, error: OSError) -> BackendUnreachable:
+        return BackendUnreachable(
+            backend=self._backend, reason=f"cannot listen on {where} ([{self._backend}] {options}): {error.strerror}"
+        )
 
     def _wait_end(self, process: Process) -> bool:
         deadline = time.monotonic() + STOP_TIMEOUT
