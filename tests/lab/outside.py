@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ LIVE = "('queued', 'running', 'waiting', 'undoing')"
 
 
 class Outside:
-    """The state folder of ``daemon``."""
+    """The state folder of ``daemon``; ``pools`` are the folders of its file backends where there are several."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, pools: Mapping[str, Path] | None = None) -> None:
         self.state = daemon.state
         self.pool = daemon.state / "pool"
+        self.pools = dict(pools or {"file": self.pool})
 
     def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
         """What the query finds."""
@@ -30,35 +32,35 @@ class Outside:
             return [dict(row) for row in connection.execute(query, arguments)]
 
     def files(self) -> set[str]:
-        """Names in the pool folder, without the pool's own mark."""
-        return {path.name for path in self.pool.iterdir() if path.name != ".volumed-owner"}
+        """Names in the pool folders, without the pools' own marks."""
+        return {path.name for path in self._paths()}
+
+    def _paths(self) -> set[Path]:
+        folders = [folder for folder in self.pools.values() if folder.exists()]
+        return {path for folder in folders for path in folder.iterdir() if path.name != ".volumed-owner"}
 
     def data_of(self, volume_id: str) -> Path:
         return self.pool / f"volume-{volume_id}"
 
     def targets(self) -> set[str]:
-        """Ids of the volumes that tgtd exports."""
+        """Ids of the volumes that our tgtds export."""
         said = self._tgtadm("--mode", "target", "--op", "show")
         return {line.rpartition("volume-")[2] for line in said.splitlines() if line.startswith("Target ")}
 
     def accounts(self) -> set[str]:
-        """Names of the CHAP accounts that tgtd knows."""
+        """Names of the CHAP accounts that our tgtds know."""
         said = self._tgtadm("--mode", "account", "--op", "show")
-        return {line.strip() for line in said.splitlines()[1:] if line.strip()}
+        names = (line.strip() for line in said.splitlines())
+        return {name for name in names if name and name != "Account list:"}
 
     def _tgtadm(self, *arguments: str) -> str:
-        socket = self._socket()
-        if socket is None:
-            return ""
-        command = ["tgtadm", "--lld", "iscsi", *arguments]
-        environment = {**os.environ, "TGT_IPC_SOCKET": str(socket)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
-        return done.stdout
-
-    def _socket(self) -> Path | None:
-        """tgtadm appends the control port to the name: ``NAME.0``."""
-        found = [path for path in self.state.rglob("*") if path.is_socket() and path.name.endswith(".0")]
-        return found[0].with_suffix("") if found else None
+        """What each backend's tgtd says. tgtadm appends the control port to the socket's name: ``NAME.0``."""
+        said = ""
+        for socket in (path for path in self.state.rglob("*.0") if path.is_socket()):
+            command = ["tgtadm", "--lld", "iscsi", *arguments]
+            environment = {**os.environ, "TGT_IPC_SOCKET": str(socket.with_suffix(""))}
+            said += subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20).stdout
+        return said
 
     def differences(self) -> list[str]:
         """Everything that is not as the rows say, in sentences; empty when all is well."""
@@ -79,17 +81,23 @@ class Outside:
         return [f"operation {row} is live" for row in live] + [f"volume {row} is in transit" for row in transit]
 
     def _files(self) -> list[str]:
-        wanted = {f"volume-{row['id']}": row["size"] for row in self._whole_volumes()}
-        whole = "SELECT id, size FROM snapshots WHERE status NOT IN ('creating', 'error')"
-        wanted |= {f"snapshot-{row['id']}": row["size"] for row in self.rows(whole)}
-        found = self.files()
-        told = [f"file {name} has no row" for name in sorted(found - wanted.keys())]
-        told += [f"file {name} is missing" for name in sorted(wanted.keys() - found)]
-        for name in sorted(found & wanted.keys()):
-            size = (self.pool / name).stat().st_size
-            if size != wanted[name] << 30:
-                told.append(f"file {name} has {size} bytes, its row says {wanted[name]} GiB")
+        volumes = {row["id"]: row for row in self.rows("SELECT id, size, host FROM volumes WHERE host IS NOT NULL")}
+        wanted = {self._place(row["host"]) / f"volume-{row['id']}": row["size"] for row in self._whole_volumes()}
+        whole = "SELECT id, size, volume_id FROM snapshots WHERE status NOT IN ('creating', 'error')"
+        for row in self.rows(whole):
+            wanted[self._place(volumes[row["volume_id"]]["host"]) / f"snapshot-{row['id']}"] = row["size"]
+        found = self._paths()
+        told = [f"file {path} has no row" for path in sorted(found - wanted.keys())]
+        told += [f"file {path} is missing" for path in sorted(wanted.keys() - found)]
+        for path in sorted(found & wanted.keys()):
+            size = path.stat().st_size
+            if size != wanted[path] << 30:
+                told.append(f"file {path} has {size} bytes, its row says {wanted[path]} GiB")
         return told
+
+    def _place(self, host: str) -> Path:
+        """The folder of ``node@backend#pool``."""
+        return self.pools[host.partition("@")[2].partition("#")[0]]
 
     def _whole_volumes(self) -> list[dict[str, Any]]:
         return self.rows("SELECT * FROM volumes WHERE status NOT IN ('creating') AND host IS NOT NULL")

@@ -52,7 +52,7 @@ def daemons(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "cwd") == str(folder / "tgt") and "tgtd" in (process / "comm").read_text():
+            if os.readlink(process / "cwd") == str(folder / "tgt" / "file") and "tgtd" in (process / "comm").read_text():
                 found.append(int(process.name))
         except OSError:
             continue
@@ -127,7 +127,7 @@ def test_closing_ends_tgtd_with_its_exports_and_leaves_no_socket(driver: FileDri
     driver.close()
     driver.close()
     assert daemons(tmp_path) == []
-    assert not any("control" in path.name for path in (tmp_path / "tgt").iterdir())
+    assert not any("control" in path.name for path in (tmp_path / "tgt" / "file").iterdir())
 
 
 def test_closing_leaves_a_tgtd_with_a_session_and_says_who(

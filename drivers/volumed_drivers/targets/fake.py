@@ -23,7 +23,7 @@ class FakeTarget:
 
     def __init__(self, setup: Setup) -> None:
         self._backend = setup.backend
-        self._file = setup.state_path / "fake-exports.json"
+        self._file = setup.state_path / f"fake-exports-{setup.backend}.json"
         self._prefix = f"{setup.options.target_prefix}volume-"
         self._lock = threading.Lock()
 

@@ -43,7 +43,7 @@ class TgtTarget:
         options = setup.options
         self._backend = setup.backend
         self._prefix = f"{options.target_prefix}volume-"
-        self._daemon = Daemon(setup.backend, setup.state_path / "tgt", options.target_ip_address, options.target_port)
+        self._daemon = Daemon(setup.backend, setup.state_path / "tgt" / setup.backend, options.target_ip_address, options.target_port)
         self._manage = self._daemon.management
         self._lock = threading.RLock()
         #: The tgtd that the following is about; ``_known``: it was read, and nothing failed since.

@@ -1,0 +1,88 @@
+"""The ``file`` driver with faults that a test orders: ``volume_driver = tests.lab.faulty_driver.FaultyDriver``.
+
+A fault is a small file in the state folder, so it is ordered from another process and consumed once, also over a crash.
+What the driver does beside its faults is the real thing.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from volumed.driver import errors
+from volumed.driver.registry import Setup
+from volumed_drivers.file.driver import FileDriver
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``error`` names a class of ``volumed.driver.errors``, None none; ``after``: the real effect comes before it.
+
+    ``lasting``: it stays until it is cleared. ``pause``: seconds that the call hangs first.
+    """
+
+    error: str | None = "BackendUnreachable"
+    after: bool = False
+    lasting: bool = False
+    pause: float = 0.0
+
+
+class Faults:
+    """The faults of one backend, for the test that orders them and for the driver that meets them."""
+
+    def __init__(self, state: Path, backend: str) -> None:
+        self._folder = state / "faults" / backend
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.backend = backend
+
+    def order(self, call: str, error: str | None = "BackendUnreachable", times: int = 1, **more: Any) -> None:
+        """Let the next ``times`` calls of ``call`` fail; ``more`` are the fields of ``Fault``."""
+        for number in range(times):
+            draft = self._folder / f".{uuid.uuid4()}"
+            draft.write_text(json.dumps(asdict(Fault(error, **more))))
+            draft.rename(self._folder / f"{call}.{time.time_ns()}.{number}")
+
+    def clear(self) -> None:
+        """The backend is well again."""
+        for path in self._folder.iterdir():
+            path.unlink(missing_ok=True)
+
+    def meet(self, call: str) -> Fault | None:
+        """The oldest fault that is ordered for ``call``, which is thereby consumed."""
+        for path in sorted(self._folder.glob(f"{call}.*")):
+            try:
+                fault = Fault(**json.loads(path.read_text()))
+                if not fault.lasting:
+                    path.unlink()
+            except FileNotFoundError:  # another call met it, or the test cleared it
+                continue
+            return fault
+        return None
+
+
+class FaultyDriver:
+    """See the module."""
+
+    OPTIONS = FileDriver.OPTIONS
+
+    def __init__(self, setup: Setup) -> None:
+        self._driver = FileDriver(setup)
+        self._faults = Faults(setup.state_path, setup.backend)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._call, name, getattr(self._driver, name))
+
+    def _call(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        fault = self._faults.meet(name)
+        if fault is None:
+            return call(*args, **kwargs)
+        time.sleep(fault.pause)
+        if fault.error is None:
+            return call(*args, **kwargs)
+        if fault.after:
+            call(*args, **kwargs)
+        raise getattr(errors, fault.error)(backend=self._faults.backend, what=name, reason=f"{name} was told to fail")

@@ -1,0 +1,138 @@
+"""A ``volumed up`` with several file backends that fail as a test orders, and what a test asks of it."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.lab.daemon import Session
+from tests.lab.faulty_driver import Faults
+from tests.lab.nursery import ForkedDaemon
+from tests.lab.outside import Outside
+
+#: Everything that waits waits shortly, so that a test sees the end of it.
+OPTIONS: Mapping[str, Mapping[str, object]] = {
+    "DEFAULT": {"report_interval": 0.2, "periodic_fuzzy_delay": 0},
+    "operations": {
+        "sweep_interval": 0.3,
+        "sweep_age": 0.1,
+        "retry_pause": 0.05,
+        "undo_timeout": 0.5,
+        "forward_retries": 2,
+        "placement_timeout": 2,
+    },
+}
+
+CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:faulty", "ip": "127.0.0.1", "host": "client", "multipath": False}
+
+
+class Fleet:
+    """The backends ``names``, the first preferred. ``faults`` orders what goes wrong on each."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...], target: str, options: Mapping[str, object]) -> None:
+        self.daemon = ForkedDaemon(folder)
+        state = self.daemon.state
+        state.mkdir(mode=0o700)
+        pools = {name: state / "pools" / name for name in names}
+        groups: dict[str, dict[str, object]] = {group: dict(values) for group, values in OPTIONS.items()}
+        groups["DEFAULT"]["enabled_backends"] = ",".join(names)
+        groups["operations"] |= options
+        for number, name in enumerate(names):
+            groups[name] = {
+                "volume_driver": "tests.lab.faulty_driver.FaultyDriver",
+                "file_pool_path": pools[name],
+                "target_helper": target,
+                "target_port": 0,
+                "max_over_subscription_ratio": 90 - 10 * number,
+            }
+        (state / "volumed.conf").write_text("".join(map(_group, groups.items())))
+        self.faults = {name: Faults(state, name) for name in names}
+        self.outside = Outside(self.daemon, pools)
+        self.rest: Session
+
+    def start(self) -> None:
+        self.daemon.start()
+        self.rest = self.daemon.session()
+
+    def create(self, size: int = 1, **fields: Any) -> str:
+        """Ask for a volume and return its id at once."""
+        return str(self.rest.create_volume(size, **fields)["id"])
+
+    def available(self, size: int = 1, **fields: Any) -> str:
+        """A finished volume."""
+        volume_id = self.create(size, **fields)
+        self.ends(volume_id, "available")
+        return volume_id
+
+    def ends(self, volume_id: str, status: str) -> dict[str, Any]:
+        """Wait until the volume has the status; return it."""
+        return self.rest.wait_for_status(f"/volumes/{volume_id}", status)
+
+    def delete(self, volume_id: str) -> None:
+        answer = self.rest.delete(f"/volumes/{volume_id}")
+        assert answer.status_code == 202, answer.text
+        self.rest.wait_until_gone(f"/volumes/{volume_id}")
+
+    def operation(self, kind: str, resource_id: str | None = None) -> dict[str, Any]:
+        """The latest operation of the kind, with its steps."""
+        query = {"kind": kind, "all_tenants": 1} | ({"resource_id": resource_id} if resource_id else {})
+        found = self.rest.get("/operations", params=query).json()["operations"]
+        return dict(self.rest.get(f"/operations/{found[0]['id']}").json()["operation"])
+
+    def attach(self, volume_id: str) -> Any:
+        """Ask for an attachment; the answer."""
+        body = {"volume_uuid": volume_id, "connector": CONNECTOR}
+        return self.rest.post("/attachments", json={"attachment": body})
+
+    def backend_of(self, volume_id: str) -> str | None:
+        """The backend that the volume is on."""
+        host = self.rest.get(f"/volumes/{volume_id}").json()["volume"]["os-vol-host-attr:host"]
+        return host and str(host).partition("@")[2].partition("#")[0]
+
+    def allocated(self) -> int:
+        """GiB that are allocated on all storages."""
+        return sum(row["allocated"] for row in self.outside.rows("SELECT allocated FROM pools"))
+
+    def in_use(self, resource: str = "gigabytes") -> int:
+        """What of the quota is in use by the administrator's project."""
+        usage = self.rest.get("/os-quota-sets/admin", params={"usage": "true"}).json()["quota_set"]
+        return int(usage[resource]["in_use"])
+
+    def wait_until_settled(self) -> None:
+        """Wait until no operation lives, and nothing differs from the rows."""
+        deadline = time.monotonic() + 10
+        while (found := self.outside.differences()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert found == [], f"{found}\n{self.daemon.output()}"
+
+
+def _group(item: tuple[str, Mapping[str, object]]) -> str:
+    name, values = item
+    return f"[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in values.items())
+
+
+@contextmanager
+def faulty_fleet(
+    *names: str, target: str = "fake", options: Mapping[str, object] | None = None, start: bool = True
+) -> Iterator[Fleet]:
+    """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left."""
+    folder = Path(tempfile.mkdtemp(prefix="volumed-"))
+    fleet = Fleet(folder, names, target, options or {})
+    try:
+        if start:
+            fleet.start()
+        yield fleet
+        fleet.wait_until_settled()
+        fleet.daemon.stop()
+        assert fleet.daemon.processes() == [], fleet.daemon.output()
+    finally:
+        left = fleet.daemon.processes()
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=10)
+        shutil.rmtree(folder)
