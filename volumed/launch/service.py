@@ -21,9 +21,6 @@ from volumed.rpc.transport import make_server
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks whether a service's state has changed.
-STATE_SPACING = 0.5
-
 #: Seconds between two looks whether the manager's state has changed, which is then reported at once.
 CHANGE_SPACING = 0.5
 
@@ -142,17 +139,11 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         if self._manager.state() != self._told:
             self._report()
 
-    def _report_change(self) -> None:
-        state = self._manager.state()
-        if state != self._told:
-            self._tell(*state)
-
     def _tell(self, state: str, reason: str | None) -> None:
         identity = self.identity
         ours = self._database.write(
             services.report, identity.binary, identity.host, identity.incarnation, state, reason
         )
-        self._told = (state, reason)
         self._told = (state, reason)
         if not ours:
             LOG.error("another process has become service %s on %s", identity.binary, identity.host)

@@ -14,11 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from volumed.db import pools as pool_rows
 from volumed.db import services as service_rows
 from volumed.db.engine import Database
+from volumed.db.services import VOLUME_BINARY
 from volumed.model.records import Service
 from volumed.scheduler.pools import Pool, Report, ReportedPools
-
-#: The binary under which volume managers stand in ``services``.
-VOLUME_BINARY = "volumed-volume"
 
 #: Seconds for which rows once read are good enough.
 ROWS_LIFETIME = 1.0

@@ -12,7 +12,7 @@ from math import isinf
 
 from sqlalchemy import Connection
 
-from volumed.db import events, operations, placements, pools, volumes
+from volumed.db import operations, placements, pools, volumes
 from volumed.db.clock import SECOND
 from volumed.db.engine import Database
 from volumed.model.context import RequestContext
@@ -20,6 +20,7 @@ from volumed.model.crash_points import crash_point
 from volumed.model.errors import IllegalMove, NotFound, NoValidBackend
 from volumed.model.records import Json, Operation, Volume
 from volumed.model.states import VolumeStatus
+from volumed.operations import notifications
 from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler.fleet import Fleet
 from volumed.scheduler.placement import Decision, Filter, Weigher, decide
@@ -174,34 +175,7 @@ def _refuse(tx: Connection, operation: Operation, volume: Volume, error: Json, r
     volumes.move(tx, volume.id, VolumeStatus.CREATING, VolumeStatus.ERROR, error=error)
     if not operations.refuse(tx, operation.id, operation.attempt, error, record):
         raise _Taken
-    events.add(
-        tx,
-        "volume",
-        volume.id,
-        volume.project_id,
-        "volume.create.error",
-        _refused_payload(volume, error),
-        operation_id=operation.id,
-        request_id=operation.request_id,
-    )
-
-
-def _refused_payload(volume: Volume, error: Json) -> Json:
-    """The fields of every ``volume.*`` event."""
-    return {
-        "tenant_id": volume.project_id,
-        "user_id": volume.user_id,
-        "volume_id": volume.id,
-        "volume_type": volume.volume_type_id,
-        "display_name": volume.name,
-        "size": volume.size,
-        "host": None,
-        "availability_zone": volume.availability_zone,
-        "snapshot_id": volume.snapshot_id,
-        "source_volid": volume.source_volid,
-        "status": VolumeStatus.ERROR.value,
-        "error": error,
-    }
+    notifications.of_volume(tx, operation, volume, "create.error", VolumeStatus.ERROR, error=error)
 
 
 def _waiting_since(operation: Operation, now: int) -> int:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 
 from volumed.db import attachments, volumes
 from volumed.model.records import Json, Operation
-from volumed.model.states import AttachStatus, VolumeStatus
+from volumed.model.states import AttachStatus
+from volumed.operations import notifications
+from volumed.operations.attached import settle as settle_attached
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import PoolChange
-from volumed.volume import notifications
 from volumed.volume.backend import Backend, access_of, volume_ref
 from volumed.volume.exports import lock_of, settle
 from volumed.volume.work import AttachmentWork, read_attachment
@@ -79,7 +80,7 @@ class Attach:
             credentials=None,
             connection_info=None,
         )
-        status = settle_status(tx, work.volume.id)
+        status = settle_attached(tx, work.volume.id)
         notifications.of_volume(
             tx, work.operation, work.volume, "attach.error", status, attachment_id=work.attachment.id, error=error
         )
@@ -87,35 +88,3 @@ class Attach:
 
     def ended(self, work: AttachmentWork, state: str) -> None:
         """Nothing to tell: an attachment changes no capacity."""
-
-
-def settle_status(tx: Connection, volume_id: str) -> VolumeStatus:
-    """Put the volume into the status that its attachments say; the caller has taken its row."""
-    statuses = {row.attach_status for row in attachments.of_volume(tx, volume_id)}
-    if statuses & {AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING}:
-        to = VolumeStatus.IN_USE
-    elif AttachStatus.DETACHING in statuses:
-        to = VolumeStatus.DETACHING
-    elif AttachStatus.ATTACHING in statuses:
-        to = VolumeStatus.ATTACHING
-    elif statuses:
-        to = VolumeStatus.RESERVED
-    else:
-        to = VolumeStatus.AVAILABLE
-    found = VolumeStatus(volumes.get(tx, volume_id).status)
-    if found in _ATTACHMENT_STATUSES:
-        volumes.move(tx, volume_id, found, to)
-        return to
-    return found
-
-
-#: Statuses of a volume that follow from its attachments.
-_ATTACHMENT_STATUSES = frozenset(
-    {
-        VolumeStatus.AVAILABLE,
-        VolumeStatus.RESERVED,
-        VolumeStatus.ATTACHING,
-        VolumeStatus.IN_USE,
-        VolumeStatus.DETACHING,
-    }
-)

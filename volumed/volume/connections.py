@@ -3,7 +3,6 @@
 Each call becomes rows and an operation as the API would have made them; a call waits for the operation's end.
 """
 
-import secrets
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,16 +14,13 @@ from volumed.db.clock import now
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
+from volumed.model.credentials import new_credentials
 from volumed.model.errors import InvalidField, ServiceUnavailable
 from volumed.model.records import Attachment, Json
 from volumed.model.requests import judge
 from volumed.model.states import AttachStatus, OperationState, VolumeStatus
+from volumed.operations.attached import settle as settle_attached
 from volumed.operations.ends import EndPoller
-from volumed.volume.attach import settle_status
-
-#: Bytes of randomness in a CHAP name and secret: 16 and 24 characters. Source: RFC 7143 12.1.3 (at least 96 bits).
-USERNAME_BYTES = 12
-PASSWORD_BYTES = 18
 
 
 class Connections:
@@ -116,7 +112,7 @@ class Connections:
             return live.id
         operations.refuse_if_held(tx, "attachment", attachment_id)
         attachments.move(tx, attachment_id, AttachStatus(row.attach_status), AttachStatus.DETACHING)
-        settle_status(tx, row.volume_id)
+        settle_attached(tx, row.volume_id)
         operations.add(tx, self._new(context, operation_id, "attachment.detach", attachment_id, row.volume_id))
         return operation_id
 
@@ -150,14 +146,14 @@ class Connections:
                 attach_mode="rw",
                 **values,
             )
-        settle_status(tx, volume_id)
+        settle_attached(tx, volume_id)
 
     def _forget_attachments(self, tx: Connection, volume_id: str) -> None:
         volumes.touch(tx, volume_id)
         for row in attachments.of_volume(tx, volume_id):
             if row.connector is None:
                 attachments.remove(tx, row.id)
-        settle_status(tx, volume_id)
+        settle_attached(tx, volume_id)
 
     def _new(
         self, context: RequestContext, operation_id: str, kind: str, attachment_id: str, volume_id: str
@@ -173,14 +169,6 @@ class Connections:
             request_id=context.request_id,
             queue=self._queue,
         )
-
-
-def new_credentials() -> dict[str, str]:
-    """A CHAP name and secret for one attachment."""
-    return {
-        "username": secrets.token_urlsafe(USERNAME_BYTES),
-        "password": secrets.token_urlsafe(PASSWORD_BYTES),
-    }
 
 
 def connection_of(attachment: Attachment) -> Json:

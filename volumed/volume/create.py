@@ -15,9 +15,9 @@ from volumed.driver.interface import Facts
 from volumed.model.errors import BackendInvalid
 from volumed.model.records import Json, Operation
 from volumed.model.states import VolumeStatus
+from volumed.operations import notifications
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import PoolChange, Tried
-from volumed.volume import notifications
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of, settle

@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 from volumed.db import snapshots
 from volumed.model.records import Json, Operation
 from volumed.model.states import SnapshotStatus
+from volumed.operations import notifications
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import PoolChange
-from volumed.volume import notifications
 from volumed.volume.backend import Backend, snapshot_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.work import SnapshotWork, read_snapshot

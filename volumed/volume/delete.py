@@ -11,9 +11,9 @@ from volumed.db import quotas, snapshots, volume_types, volumes
 from volumed.model import quota_use
 from volumed.model.records import Json, Operation, Snapshot
 from volumed.model.states import SnapshotStatus, VolumeStatus
+from volumed.operations import notifications
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import OneWay, PoolChange
-from volumed.volume import notifications
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of

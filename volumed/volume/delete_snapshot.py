@@ -8,9 +8,9 @@ from volumed.db import quotas, snapshots, volume_types
 from volumed.model import quota_use
 from volumed.model.records import Json, Operation
 from volumed.model.states import SnapshotStatus
+from volumed.operations import notifications
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import OneWay, PoolChange
-from volumed.volume import notifications
 from volumed.volume.backend import Backend, snapshot_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.work import SnapshotWork, read_snapshot

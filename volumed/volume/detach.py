@@ -7,10 +7,10 @@ from sqlalchemy import Connection
 from volumed.db import attachments, volumes
 from volumed.model.records import Json, Operation
 from volumed.model.states import AttachStatus
+from volumed.operations import notifications
+from volumed.operations.attached import settle as settle_attached
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import OneWay, PoolChange
-from volumed.volume import notifications
-from volumed.volume.attach import settle_status
 from volumed.volume.backend import Backend
 from volumed.volume.exports import lock_of, settle
 from volumed.volume.work import AttachmentWork, read_attachment
@@ -47,13 +47,13 @@ class Detach:
     def succeed(self, tx: Connection, work: AttachmentWork) -> None:
         volumes.touch(tx, work.volume.id)
         attachments.remove(tx, work.attachment.id)
-        status = settle_status(tx, work.volume.id)
+        status = settle_attached(tx, work.volume.id)
         notifications.of_volume(tx, work.operation, work.volume, "detach.end", status, attachment_id=work.attachment.id)
 
     def fail(self, tx: Connection, work: AttachmentWork, error: Json) -> PoolChange | None:
         volumes.touch(tx, work.volume.id)
         attachments.move(tx, work.attachment.id, AttachStatus.DETACHING, AttachStatus.ERROR_DETACHING, error=error)
-        status = settle_status(tx, work.volume.id)
+        status = settle_attached(tx, work.volume.id)
         notifications.of_volume(
             tx, work.operation, work.volume, "detach.error", status, attachment_id=work.attachment.id, error=error
         )

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from volumed import conf
 from volumed.api import microversions, moments
-from volumed.api.accept.attachments import credentials
 from volumed.api.policies import volumes as policies
 from volumed.api.policy import Policy
 from volumed.api.views.attachments import detail, listed
 from volumed.identity.noauth import NoAuth
 from volumed.model.context import RequestContext
+from volumed.model.credentials import new_credentials
 from volumed.model.errors import Forbidden, Invalid
 from volumed.model.records import Attachment
 
@@ -84,7 +84,7 @@ def test_an_operators_file_replaces_a_rule(tmp_path: Path) -> None:
 
 
 def test_credentials_are_long_and_never_the_same() -> None:
-    made = [credentials() for _ in range(50)]
+    made = [new_credentials() for _ in range(50)]
     words = [word for pair in made for word in pair.values()]
     assert len(set(words)) == 100
     assert min(map(len, words)) >= 16

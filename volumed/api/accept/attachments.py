@@ -3,29 +3,24 @@
 Credentials are made here and stored with the row, before anything is exported; they are in no argument and no event.
 """
 
-import secrets
 from dataclasses import dataclass, replace
-from typing import Final
 
 from sqlalchemy import Connection
 
-from volumed.api.accept import notifications
 from volumed.api.accept.transaction import enqueue
-from volumed.api.accept.volume_actions import settle
-from volumed.api.accept.volumes import Accepted, project_of, refuse_if_worked_on
+from volumed.api.accept.volumes import Accepted, project_of
 from volumed.db import attachments, operations, volumes
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
+from volumed.model.credentials import new_credentials
 from volumed.model.errors import BusyResource, Invalid
 from volumed.model.host import backend_of
 from volumed.model.records import Attachment, Json, Volume
 from volumed.model.requests import Answer, judge
 from volumed.model.states import AttachStatus, VolumeStatus
-
-#: Letters and digits of a user name and of a password. RFC 3720 (section 8.2.1) asks for 96 random bits at least.
-CREDENTIAL_LENGTH: Final = 20
-
-_ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+from volumed.operations import notifications
+from volumed.operations.attached import settle
+from volumed.operations.notifications import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +43,11 @@ class Connecting:
     accepted: Accepted
 
 
-def credentials() -> Json:
-    """A user name and a password that nobody had before."""
-    name, password = ("".join(secrets.choice(_ALPHABET) for _ in range(CREDENTIAL_LENGTH)) for _ in range(2))
-    return {"username": name, "password": password}
-
-
 def create(tx: Connection, caller: RequestContext, new: NewAttachment) -> Accepted:
     """Reserve the volume; with a connector, let it in."""
     volume = _taken_volume(tx, caller, new.volume_id)
     _judge_another(tx, volume, new.instance_uuid)
-    operations.refuse_if_held(tx, "volume", volume.id)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
     return _add(tx, caller, volume, new)
 
 
@@ -82,7 +71,7 @@ def _add(tx: Connection, caller: RequestContext, volume: Volume, new: NewAttachm
         attach_mode=new.mode,
         mountpoint=(new.connector or {}).get("mountpoint"),
         connector=new.connector,
-        credentials=credentials() if connecting else None,
+        credentials=new_credentials() if connecting else None,
     )
     settle(tx, volume.id)
     if not connecting:
@@ -101,7 +90,7 @@ def connect(
         return Accepted(None if live is None else live.id, volume.host)
     if live is not None or (answer is Answer.JOIN and attachment.connection_info is None):
         _refuse_as_busy(tx, attachment_id)
-    refuse_if_worked_on(tx, "volume", volume.id)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
     attachments.move(
         tx,
         attachment_id,
@@ -110,7 +99,7 @@ def connect(
         connector=connector,
         attach_mode=mode or attachment.attach_mode,
         mountpoint=connector.get("mountpoint") or attachment.mountpoint,
-        credentials=credentials(),
+        credentials=new_credentials(),
         connection_info=None,
         attached_at=None,
         error=None,
@@ -309,5 +298,6 @@ def _begin(
     enqueue(tx, new)
     event = "attach.start" if kind == "attachment.attach" else "detach.start"
     status = volumes.get(tx, volume.id).status
-    notifications.of_volume(tx, caller, volume, event, status, operation_id, attachment_id=attachment.id)
+    cause = Request(operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, volume, event, status, attachment_id=attachment.id)
     return Accepted(operation_id, volume.host)

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from volumed.api.accept import notifications
 from volumed.api.accept.transaction import enqueue
-from volumed.api.accept.volumes import Accepted, project_of, refuse_if_worked_on
+from volumed.api.accept.volumes import Accepted, project_of
 from volumed.api.settings import Settings
 from volumed.db import operations, quotas, snapshots, volume_types, volumes
 from volumed.db.operations import NewOperation
@@ -17,6 +16,8 @@ from volumed.model.host import backend_of
 from volumed.model.records import Snapshot, Volume
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
+from volumed.operations import notifications
+from volumed.operations.notifications import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewS
     _judge(volume, new)
     if volume.size != known.size:
         raise Invalid(reason=f"Invalid volume: volume {volume.id} was extended at this moment; ask again.")
-    refuse_if_worked_on(tx, "volume", volume.id)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
     snapshots.add(
         tx,
         id=new.id,
@@ -62,7 +63,7 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewS
     made = snapshots.get(tx, new.id)
     args = {"attached": volume.status == VolumeStatus.IN_USE}
     enqueue(tx, _operation("snapshot.create", caller, new.operation_id, made, volume, lane="long", args=args))
-    notifications.of_snapshot(tx, caller, made, "create.start", made.status, new.operation_id)
+    notifications.of_snapshot(tx, Request(new.operation_id, caller.request_id), made, "create.start", made.status)
     return made, volume.host
 
 
@@ -84,10 +85,11 @@ def delete(tx: Connection, caller: RequestContext, snapshot_id: str, operation_i
         live = operations.live_on(tx, snapshot.id)
         return Accepted(None if live is None else live.id, volume.host)
     operations.refuse_if_held(tx, "snapshot", snapshot.id)
-    refuse_if_worked_on(tx, "volume", volume.id)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
     snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.DELETING, error=None)
     enqueue(tx, _operation("snapshot.delete", caller, operation_id, snapshot, volume))
-    notifications.of_snapshot(tx, caller, snapshot, "delete.start", SnapshotStatus.DELETING, operation_id)
+    cause = Request(operation_id, caller.request_id)
+    notifications.of_snapshot(tx, cause, snapshot, "delete.start", SnapshotStatus.DELETING)
     return Accepted(operation_id, volume.host)
 
 

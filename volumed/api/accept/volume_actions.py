@@ -4,19 +4,21 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from volumed.api.accept import notifications
 from volumed.api.accept.transaction import enqueue
-from volumed.api.accept.volumes import Accepted, check_size, project_of, refuse_if_worked_on
+from volumed.api.accept.volumes import Accepted, check_size, project_of
 from volumed.api.settings import Settings
 from volumed.db import attachments, operations, quotas, volume_types, volumes
 from volumed.db.operations import NewOperation
-from volumed.model import attached, quota_use
+from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import HasDependents, Invalid, InvalidStatus
 from volumed.model.host import backend_of
 from volumed.model.records import Volume
 from volumed.model.requests import judge
 from volumed.model.states import VolumeStatus
+from volumed.operations import notifications
+from volumed.operations.attached import settle
+from volumed.operations.notifications import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,8 @@ def extend(tx: Connection, caller: RequestContext, settings: Settings, asked: Ex
     operations.refuse_if_held(tx, "volume", volume.id)
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.EXTENDING, error=None)
     enqueue(tx, _extend_operation(caller, volume, asked))
-    notifications.of_volume(
-        tx, caller, volume, "resize.start", VolumeStatus.EXTENDING, asked.operation_id, new_size=asked.new_size
-    )
+    cause = Request(asked.operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, volume, "resize.start", VolumeStatus.EXTENDING, new_size=asked.new_size)
     return Accepted(asked.operation_id, volume.host)
 
 
@@ -101,7 +102,7 @@ def begin_detaching(tx: Connection, caller: RequestContext, volume_id: str) -> N
         raise InvalidStatus(
             resource_type="volume", resource_id=volume_id, allowed=VolumeStatus.IN_USE, status=volume.status
         )
-    refuse_if_worked_on(tx, "volume", volume_id)
+    operations.refuse_if_on_it(tx, "volume", volume_id)
     volumes.move(tx, volume_id, VolumeStatus.IN_USE, VolumeStatus.DETACHING)
 
 
@@ -123,16 +124,6 @@ def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStat
     if to == VolumeStatus.IN_USE and not found:
         raise Invalid(reason=f"Invalid volume: volume {volume_id} has no attachment, so it cannot be in-use.")
     volumes.move(tx, volume_id, VolumeStatus(volume.status), to, error=None)
-
-
-def settle(tx: Connection, volume_id: str) -> VolumeStatus:
-    """Put the volume, whose row is taken, into the status that follows from its attachments."""
-    found = VolumeStatus(volumes.get(tx, volume_id).status)
-    to = attached.status_of([row.attach_status for row in attachments.of_volume(tx, volume_id)])
-    if found not in attached.FOLLOWING or found == to:
-        return found
-    volumes.move(tx, volume_id, found, to)
-    return to
 
 
 def _taken(tx: Connection, volume_id: str, project_id: str | None = None) -> Volume:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from volumed.api.accept import notifications
 from volumed.api.accept.transaction import enqueue
 from volumed.api.settings import Settings
 from volumed.db import attachments, operations, quotas, services, snapshots, volume_types, volumes
@@ -15,11 +14,13 @@ from volumed.db.operations import SCHEDULER_QUEUE, NewOperation
 from volumed.db.volumes import TypedVolume
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
-from volumed.model.errors import BusyResource, HasDependents, Invalid, InvalidField, NotFound, QuotaExceeded
+from volumed.model.errors import HasDependents, Invalid, InvalidField, NotFound, QuotaExceeded
 from volumed.model.host import backend_of
 from volumed.model.records import Snapshot, Volume, VolumeType
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
+from volumed.operations import notifications
+from volumed.operations.notifications import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewV
     )
     made = volumes.get(tx, new.id)
     enqueue(tx, _create_operation(caller, made, kind, source, new))
-    notifications.of_volume(tx, caller, made, "create.start", made.status, new.operation_id)
+    cause = Request(new.operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, made, "create.start", made.status)
     return TypedVolume(made, kind.name)
 
 
@@ -198,16 +200,7 @@ def _take_source(tx: Connection, source: Source, size: int) -> None:
     judge(source.resource_type, source.id, "clone", taken.status)
     if size < taken.size:
         raise _too_small(size, source.resource_type, taken.size)
-    refuse_if_worked_on(tx, source.resource_type, source.id)
-
-
-def refuse_if_worked_on(tx: Connection, resource_type: str, resource_id: str) -> None:
-    """Raise ``BusyResource`` when a live operation changes the resource; reading it is no hindrance."""
-    holder = operations.live_on(tx, resource_id)
-    if holder is not None:
-        raise BusyResource(
-            resource_type=resource_type, resource_id=resource_id, operation_id=holder.id, kind=holder.kind
-        )
+    operations.refuse_if_on_it(tx, source.resource_type, source.id)
 
 
 # --- delete --------------------------------------------------------------------------------------------------------
@@ -239,7 +232,8 @@ def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: 
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.DELETING, error=None)
     queue = SCHEDULER_QUEUE if volume.host is None else backend_of(volume.host)
     enqueue(tx, _delete_operation(caller, volume, removal, queue))
-    notifications.of_volume(tx, caller, volume, "delete.start", VolumeStatus.DELETING, removal.operation_id)
+    cause = Request(removal.operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, volume, "delete.start", VolumeStatus.DELETING)
     return Accepted(removal.operation_id, volume.host)
 
 
@@ -249,9 +243,10 @@ def _delete_unplaced(tx: Connection, caller: RequestContext, removal: Removal, k
     volumes.move(tx, known.id, VolumeStatus.ERROR, VolumeStatus.DELETING)
     operations.refuse_if_held(tx, "volume", known.id)
     operations.add_ended(tx, _delete_operation(caller, known, removal, SCHEDULER_QUEUE))
-    notifications.of_volume(tx, caller, known, "delete.start", VolumeStatus.DELETING, removal.operation_id)
+    cause = Request(removal.operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, known, "delete.start", VolumeStatus.DELETING)
     volumes.remove(tx, known.id)
-    notifications.of_volume(tx, caller, known, "delete.end", "deleted", removal.operation_id)
+    notifications.of_volume(tx, cause, known, "delete.end", "deleted")
     return Accepted(removal.operation_id)
 
 
