@@ -5,11 +5,7 @@ Puts the rooms together and nothing else. Only configuration tells this from ser
 
 import ipaddress
 import logging
-import os
-import signal
 import socket
-import sys
-import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +24,7 @@ from volumed.db.engine import Database
 from volumed.driver.registry import driver_options
 from volumed.launch.http import Address, HttpService
 from volumed.launch.service import Identity, Manager, Service
+from volumed.launch.signals import EndingSignals
 from volumed.launch.state_folder import StateFolder
 from volumed.model.errors import ConfigurationError
 from volumed.operations.ends import EndPoller
@@ -94,11 +91,10 @@ class _Process:
         self._incarnation = str(uuid.uuid4())
         self._publisher = Publisher(self._database, Notifier(conf, self._events).send, holder=self._incarnation)
         self._housekeeping = self._make_housekeeping()
-        self._signalled = threading.Event()
+        self._signals = EndingSignals()
 
     def __enter__(self) -> "_Process":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        self._signals.listen()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -129,7 +125,7 @@ class _Process:
 
     def wait_for_signal(self) -> int:
         """0 after the first signal; the second one ends the process where it stands."""
-        self._signalled.wait()
+        self._signals.wait()
         LOG.info("stopping; what does not end in time is resumed by the next start")
         return 0
 
@@ -188,12 +184,6 @@ class _Process:
             f"try: VOLUMED_URL={url} VOLUMED_TOKEN=admin:admin volumed list",
             flush=True,
         )
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self._signalled.is_set():
-            os.write(sys.stderr.fileno(), b"volumed: stopped at once; the next start resumes what was under way\n")
-            os._exit(128 + number)
-        self._signalled.set()
 
 
 def _configure(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
