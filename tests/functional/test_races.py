@@ -138,3 +138,25 @@ def test_attach_and_delete_at_once_never_both(daemon: Daemon, rest: Session, out
             rest.wait_for_status(f"/volumes/{volume_id}", "available")
             assert rest.delete(f"/volumes/{volume_id}").status_code == 202
         rest.wait_until_gone(f"/volumes/{volume_id}")
+
+
+def test_an_attach_during_a_copy_waits_for_its_end_and_then_lets_in(
+    daemon: Daemon, rest: Session, outside: Outside
+) -> None:
+    source = finished_volume(rest)
+    with outside.data_of(source).open("r+b") as data:
+        for _ in range(512):
+            data.write(b"x" * (1 << 20))
+    clone = rest.create_volume(1, source_volid=source)["id"]
+    connector = {"initiator": "iqn.1993-08.org.debian:01:wait", "host": "client"}
+    body = {"attachment": {"volume_uuid": source, "connector": connector}}
+    attached = rest.post("/attachments", json=body)
+    assert attached.status_code == 200, attached.text
+    rest.wait_for_status(f"/volumes/{clone}", "available")
+    ends = {row["kind"]: row["ended_at"] for row in outside.rows("SELECT kind, ended_at FROM operations")}
+    made = outside.rows("SELECT ended_at FROM operations WHERE resource_id = ?", clone)[0]["ended_at"]
+    assert ends["attachment.attach"] > made
+    with outside.data_of(clone).open("rb") as data:
+        data.seek(511 << 20)
+        assert data.read(1 << 20) == b"x" * (1 << 20)
+    assert rest.delete(f"/attachments/{attached.json()['attachment']['id']}").status_code == 200

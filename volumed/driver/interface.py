@@ -127,6 +127,8 @@ class Leftover:
     id: str | None
     where: str
     detail: str
+    #: Of a volume or snapshot, where the audit sees it for nothing; None: ask ``has_volume`` or ``has_snapshot``.
+    size_bytes: int | None = None
 
 
 class Driver(Protocol):
@@ -199,6 +201,9 @@ class Driver(Protocol):
     def audit(self) -> Sequence[Leftover]:
         """Everything on the backend that carries this backend's mark: volumes, snapshots, temporaries, exports."""
 
+    def remove_leftover(self, leftover: Leftover) -> None:
+        """Remove exactly what an audit found and nothing beside it; an absent one is fine. ``BackendBusy`` if in use."""
+
 
 class Target(Protocol):
     """What makes a local path reachable over a protocol; a driver is composed with one."""
@@ -229,6 +234,9 @@ class Target(Protocol):
 
     def audit(self) -> Sequence[Leftover]:
         """Every export of this backend, and what a killed call left of one."""
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        """Remove an export, or the part of one, that ``audit`` found; an absent one is fine."""
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         """What an initiator needs to log in, with the credentials; makes no effect."""

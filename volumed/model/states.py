@@ -61,6 +61,9 @@ _V, _S, _A, _O = VolumeStatus, SnapshotStatus, AttachStatus, OperationState
 #: Statuses of a volume with nothing on its way: where it may rest.
 RESTING_VOLUME = frozenset({_V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING})
 
+#: Statuses of a volume whose data is whole: those are exported from the start where ``export_on_create`` says so.
+WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.DELETING, _V.ERROR}
+
 #: Statuses of an attachment that may still let an initiator in.
 REACHABLE_ATTACHMENT = frozenset({_A.ATTACHING, _A.ATTACHED, _A.ERROR_DETACHING})
 

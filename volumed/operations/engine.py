@@ -54,14 +54,17 @@ class Stopping(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How stubborn the engine is. Times in seconds; see the options of the same names."""
+    """How stubborn the engine is. Times in seconds; see the options of the same names.
 
-    scheduler_max_attempts: int
+    ``endless`` are kinds that are tried forward for as long as it takes: nobody would take them up after us.
+    """
+
     forward_retries: int
     retry_pause: float
     undo_timeout: float
     lock_patience: float
     progress_interval: float
+    endless: frozenset[str] = frozenset()
 
 
 class Engine:
@@ -179,7 +182,7 @@ class _Run:
         for position, step in enumerate(self._procedure.steps):
             try:
                 self._do(step, work)
-            except (Stopping, LostHold, ServiceUnavailable, DBAPIError):
+            except (Stopping, LostHold, ServiceUnavailable, DBAPIError, ResourceLocked):
                 raise
             except Exception as error:
                 self._failed(work, position, error)
@@ -229,10 +232,10 @@ class _Run:
 
     def _retry_forward(self, work: Work, error: Exception) -> None:
         failures = self._timeline.failures()
-        if failures > self._rules.forward_retries:
+        if failures > self._rules.forward_retries and self._operation.kind not in self._rules.endless:
             self._end_failed(work, describe(error))
             return
-        self._pause(str(error), min(LONGEST_PAUSE, self._rules.retry_pause * 2 ** (failures - 1)))
+        self._pause(str(error), min(LONGEST_PAUSE, self._rules.retry_pause * 2 ** min(failures - 1, 32)))
 
     def _pause(self, reason: str, pause: float, write: Callable[..., None] = operations.wait) -> None:
         self._database.write(write, self._operation, reason, pause, self._timeline.entries)
@@ -264,11 +267,9 @@ class _Run:
         return since is not None and present() - since >= self._rules.undo_timeout * 1_000_000
 
     def _end_undone(self, work: Work, error: Json, cleanup: operations.NewOperation | None) -> None:
-        may_move = (
-            self._procedure.elsewhere is not None
-            and error.get("retry_elsewhere", True)
-            and self._operation.attempt + 1 < self._rules.scheduler_max_attempts
-        )
+        """Back to the scheduler, which counts the attempts; where another backend is of no use, the end."""
+        may_move = self._procedure.elsewhere is not None and error.get("retry_elsewhere", True)
+        error = {key: value for key, value in error.items() if key != "retry_elsewhere"}
         if may_move and self._database.write(self._write_retreat, work, error, cleanup):
             LOG.info("operation %s (%s) goes back to the scheduler", self._operation.id, self._operation.kind)
             crash_point(f"{self._operation.kind}.requeued")

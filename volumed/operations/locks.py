@@ -31,12 +31,23 @@ class ResourceLocked(VolumedError):
     message = "blocked by the lock of {name} on this node"
 
 
+class WaitsFor(ResourceLocked):
+    """An operation that was accepted earlier has to end first."""
+
+    message = "waits for the end of {kind} {operation_id}, which reads {resource_type} {resource_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What an operation locks: ``exclusive`` it changes, ``shared`` it only reads."""
 
     exclusive: Collection[str]
     shared: Collection[str] = ()
+
+
+def export_lock(volume_id: str) -> str:
+    """The name of the lock of a volume's export, beside the lock of its data."""
+    return f"export-{volume_id}"
 
 
 class NodeLocks:
@@ -63,8 +74,17 @@ class NodeLocks:
         """Remove the files that a killed process left; those that somebody holds stay."""
         for path in self._folder.glob("*.lock"):
             if not path.name.startswith(SERVICE_PREFIX):
-                with contextlib.suppress(ResourceLocked, FileNotFoundError):
-                    _release(path, _lock(path, path.stem, fcntl.LOCK_EX, deadline=0))
+                self.tidy_one(path)
+
+    def left(self, age: float) -> list[Path]:
+        """Files of resources that nobody has held for ``age`` seconds: killed processes left them."""
+        before = time.time() - age
+        return [path for path in sorted(self._folder.glob("*.lock")) if _is_left(path, before)]
+
+    def tidy_one(self, path: Path) -> None:
+        """Remove the file unless somebody holds it or it is gone."""
+        with contextlib.suppress(ResourceLocked, FileNotFoundError):
+            _release(path, _lock(path, path.stem, fcntl.LOCK_EX, deadline=0))
 
     @contextmanager
     def _holding_one(self, name: str, mode: int, deadline: float) -> Iterator[None]:
@@ -74,6 +94,22 @@ class NodeLocks:
             yield
         finally:
             _release(path, descriptor)
+
+
+def _is_left(path: Path, before: float) -> bool:
+    """A holder makes the file and locks it in two steps, so one that is young may be on its way."""
+    if path.name.startswith(SERVICE_PREFIX):
+        return False
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        if path.stat().st_mtime > before:
+            return False
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _is_named(descriptor, path)
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def _lock(path: Path, name: str, mode: int, deadline: float) -> int:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 from volumed.model.errors import VolumedError
 from volumed.model.records import Json
+from volumed.operations.locks import ResourceLocked
 
-#: Entries kept of an operation that is tried again and again: the first and the latest ones.
+#: Entries kept of an operation that is tried again and again: failures before what went well, and where each began.
 MOST_ENTRIES = 200
 
 
@@ -26,11 +27,17 @@ class Timeline:
 
     @contextmanager
     def step(self, name: str, direction: str = "do") -> Iterator[Json]:
-        """Note the step while it runs; an error inside is noted with it and goes on its way."""
+        """Note the step while it runs; an error inside is noted with it and goes on its way.
+
+        A step that has to wait for another holder has not begun, and is not noted.
+        """
         entry: Json = {"step": name, "direction": direction, "attempt": self._attempt, "start": self._clock()}
         self._append(entry)
         try:
             yield entry
+        except ResourceLocked:
+            self.entries.remove(entry)
+            raise
         except BaseException as error:
             entry |= {"end": self._clock(), "outcome": "failed", "error": describe(error)["message"]}
             raise
@@ -55,8 +62,17 @@ class Timeline:
 
     def _append(self, entry: Json) -> None:
         if len(self.entries) >= MOST_ENTRIES:
-            del self.entries[MOST_ENTRIES // 2]
+            del self.entries[self._dispensable()]
         self.entries.append(entry)
+
+    def _dispensable(self) -> int:
+        """The oldest entry that tells least. The first of an attempt or undo stays: its age is counted from there."""
+        firsts: dict[tuple[int, str], int] = {}
+        for position, entry in enumerate(self.entries):
+            firsts.setdefault((entry["attempt"], entry["direction"]), position)
+        others = [position for position in range(len(self.entries)) if position not in firsts.values()]
+        done = (position for position in others if self.entries[position].get("outcome") == "done")
+        return next(done, others[0] if others else 0)
 
 
 def describe(error: BaseException) -> Json:

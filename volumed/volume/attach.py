@@ -3,17 +3,18 @@
 The credentials were stored with the request, before the first step; they are read from the row and never copied.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from volumed.db import attachments, volumes
+from volumed.db import attachments, operations, volumes
 from volumed.model.records import Json, Operation
-from volumed.model.states import AttachStatus
+from volumed.model.states import AttachStatus, OperationState
 from volumed.operations import notifications
 from volumed.operations.attached import settle as settle_attached
-from volumed.operations.locks import Claims
+from volumed.operations.locks import Claims, WaitsFor
 from volumed.operations.procedure import PoolChange
 from volumed.volume.backend import Backend, access_of, volume_ref
 from volumed.volume.exports import lock_of, settle
@@ -31,12 +32,25 @@ class Export:
     name: str = "export"
 
     def do(self, work: AttachmentWork) -> None:
+        self._let_earlier_copies_end(work)
         settle(self.backend, work.volume)
         told = self.backend.driver.connection_info(volume_ref(work.volume), access_of(work.attachment))
         work.connection_info = without_secrets(told)
 
     def undo(self, work: AttachmentWork) -> None:
         settle(self.backend, work.volume, without=work.attachment.id)
+
+    def _let_earlier_copies_end(self, work: AttachmentWork) -> None:
+        """A copy byte by byte that was accepted before this attach must not find somebody writing."""
+        if self.backend.driver.capabilities().snapshot_attached_support:
+            return
+        with self.backend.database.reading() as tx:
+            readers = operations.holders_of(tx, work.volume.id, limit=100)
+        for reader in readers:
+            if reader.kind != "snapshot.delete" and reader.created_at <= work.operation.created_at:
+                raise WaitsFor(
+                    kind=reader.kind, operation_id=reader.id, resource_type="volume", resource_id=work.volume.id
+                )
 
 
 def without_secrets(connection_info: Json) -> Json:
@@ -52,8 +66,10 @@ class Attach:
     no_return: str | None = None
     elsewhere = None
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, unsettle: Callable[[], None]) -> None:
+        """``unsettle`` asks for the exports to be compared with the rows soon."""
         self._backend = backend
+        self._unsettle = unsettle
         self.steps = (Export(backend),)
 
     def prepare(self, operation: Operation) -> AttachmentWork:
@@ -87,4 +103,6 @@ class Attach:
         return None
 
     def ended(self, work: AttachmentWork, state: str) -> None:
-        """Nothing to tell: an attachment changes no capacity."""
+        """A failed one may have left its access behind, where the undo could not end in time either."""
+        if state == OperationState.FAILED:
+            self._unsettle()

@@ -4,14 +4,14 @@ Turns rows into the values a driver is told, and knows nothing of RPC or of how 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from volumed.db import attachments
 from volumed.db.engine import Database
-from volumed.driver.interface import Access, Driver, SnapshotRef, VolumeRef
-from volumed.model.host import pool_of
-from volumed.model.records import Attachment, Snapshot, Volume
-from volumed.model.states import REACHABLE_ATTACHMENT
+from volumed.driver.interface import Access, Driver
+from volumed.driver.references import access_of, is_reachable, snapshot_ref, volume_ref
+from volumed.model.records import Operation
+
+__all__ = ["Backend", "access_of", "snapshot_ref", "volume_ref"]
 
 
 @dataclass(frozen=True)
@@ -29,33 +29,11 @@ class Backend:
             rows = attachments.of_volume(tx, volume_id)
         return [access_of(row) for row in rows if is_reachable(row)]
 
-    def is_attached(self, volume_id: str) -> bool:
-        """Whether anybody may be writing to the volume."""
-        return bool(self.accesses_to(volume_id))
+    def is_attached(self, operation: Operation, volume_id: str) -> bool:
+        """Whether anybody may be writing to the volume that ``operation`` copies.
 
-
-def is_reachable(attachment: Attachment) -> bool:
-    """Whether the attachment lets its initiator in."""
-    return attachment.attach_status in REACHABLE_ATTACHMENT and attachment.credentials is not None
-
-
-def access_of(attachment: Attachment) -> Access:
-    """The attachment as a target sees it. It must have credentials."""
-    credentials: dict[str, Any] = attachment.credentials or {}
-    return Access(
-        attachment_id=attachment.id,
-        initiator=(attachment.connector or {}).get("initiator"),
-        read_only=attachment.attach_mode == "ro",
-        username=credentials["username"],
-        password=credentials["password"],
-    )
-
-
-def volume_ref(volume: Volume) -> VolumeRef:
-    """The volume as a driver sees it."""
-    return VolumeRef(id=volume.id, size=volume.size, pool=pool_of(volume.host or "") or "", facts=volume.facts)
-
-
-def snapshot_ref(snapshot: Snapshot, volume: Volume) -> SnapshotRef:
-    """The snapshot of ``volume`` as a driver sees it."""
-    return SnapshotRef(id=snapshot.id, volume=volume_ref(volume), size=snapshot.size, facts=snapshot.facts)
+        An attachment that was made after the operation was accepted is not let in before the copy has ended.
+        """
+        with self.database.reading() as tx:
+            rows = attachments.of_volume(tx, volume_id)
+        return any(is_reachable(row) and row.created_at <= operation.created_at for row in rows)

@@ -47,14 +47,14 @@ class Provision:
         if volume.source_volid is not None:
             with self.backend.database.reading() as tx:
                 source = volumes.get(tx, volume.source_volid)
-            self._refuse_a_moving_source(source.id)
+            self._refuse_a_moving_source(work.operation, source.id)
             return driver.create_from_volume(volume_ref(volume), volume_ref(source), work.progress)
         return driver.create(volume_ref(volume))
 
-    def _refuse_a_moving_source(self, source_id: str) -> None:
+    def _refuse_a_moving_source(self, operation: Operation, source_id: str) -> None:
         """Whoever attaches takes the source's lock exclusively, so this holds until the copy is done."""
         instant = self.backend.driver.capabilities().snapshot_attached_support
-        if not instant and self.backend.is_attached(source_id):
+        if not instant and self.backend.is_attached(operation, source_id):
             raise BackendInvalid(
                 backend=self.backend.host,
                 what=f"a clone of volume {source_id}",

@@ -23,7 +23,7 @@ class Take:
     name: str = "take"
 
     def do(self, work: SnapshotWork) -> None:
-        attached = self.backend.is_attached(work.volume.id)
+        attached = self.backend.is_attached(work.operation, work.volume.id)
         work.facts = self.backend.driver.create_snapshot(
             snapshot_ref(work.snapshot, work.volume), attached, work.progress
         )

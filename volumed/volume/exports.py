@@ -5,25 +5,20 @@ driver makes it true. An export that is right already is not touched.
 """
 
 import logging
-from collections.abc import Collection
 
 from volumed.db import attachments, volumes
-from volumed.driver.interface import EVERYBODY, ActualExport, VolumeRef
+from volumed.driver.exported import is_as_wanted
+from volumed.driver.interface import Access, VolumeRef
 from volumed.model.errors import BackendError
-from volumed.model.records import Attachment, Volume
-from volumed.model.states import VolumeStatus
-from volumed.operations.locks import Claims, NodeLocks, ResourceLocked
+from volumed.model.records import Volume
+from volumed.model.states import WHOLE_VOLUME, VolumeStatus
+from volumed.operations.locks import Claims, NodeLocks, ResourceLocked, export_lock
 from volumed.volume.backend import Backend, access_of, volume_ref
 
 LOG = logging.getLogger(__name__)
 
-#: Statuses of a volume that is whole: those are exported from the start where ``export_on_create`` says so.
-_WHOLE = frozenset(VolumeStatus) - {VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.ERROR}
-
-
-def lock_of(volume_id: str) -> str:
-    """The name of the lock of a volume's export, beside the lock of its data."""
-    return f"export-{volume_id}"
+#: The lock of a volume's export, beside the lock of its data.
+lock_of = export_lock
 
 
 def settle(backend: Backend, volume: Volume, without: str | None = None) -> None:
@@ -47,33 +42,18 @@ def reconcile(backend: Backend, locks: NodeLocks) -> bool:
     with backend.database.reading() as tx:
         reachable = attachments.reachable_on(tx, backend.host)
         always = volumes.placed_on(tx, backend.host) if backend.export_on_create else []
-    wanted: dict[str, list[Attachment]] = {volume.id: [] for volume in always if volume.status in _WHOLE}
+    wanted: dict[str, list[Access]] = {volume.id: [] for volume in always if volume.status in WHOLE_VOLUME}
     for attachment in reachable:
-        wanted.setdefault(attachment.volume_id, []).append(attachment)
+        wanted.setdefault(attachment.volume_id, []).append(access_of(attachment))
     different = [
         volume_id
         for volume_id in sorted(actual.keys() | wanted.keys())
-        if not _is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
+        if not is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
     ]
     settled = sum(_apply(backend, locks, volume_id) for volume_id in different)
     if different:
         LOG.info("exports of %s: %d differed, %d of them settled", backend.host, len(different), settled)
     return settled == len(different)
-
-
-def _is_as_wanted(found: ActualExport | None, wanted: list[Attachment] | None) -> bool:
-    if found is None or wanted is None:
-        return found is None and wanted is None
-    accesses = [access_of(attachment) for attachment in wanted]
-    return (
-        found.path is not None
-        and found.usernames == {access.username for access in accesses}
-        and _let_in(found.initiators) == _let_in({access.initiator or EVERYBODY for access in accesses})
-    )
-
-
-def _let_in(initiators: Collection[str]) -> frozenset[str]:
-    return frozenset({EVERYBODY} if EVERYBODY in initiators else initiators)
 
 
 def _apply(backend: Backend, locks: NodeLocks, volume_id: str) -> bool:

@@ -144,7 +144,7 @@ class VolumeManager:
             ExtendVolume(backend, reporter),
             CreateSnapshot(backend, reporter),
             DeleteSnapshot(backend, reporter, count_gigabytes),
-            Attach(backend),
+            Attach(backend, self._unsettle),
             Detach(backend),
             Cleanup(backend, reporter),
         )
@@ -192,6 +192,9 @@ class VolumeManager:
         self._ends.stop()
         self._driver.close()
         self._lock.release()
+
+    def _unsettle(self) -> None:
+        self._settled = False
 
     def _check_target(self) -> None:
         if self._startup.state()[0] != "up":
@@ -329,10 +332,10 @@ class VolumeManager:
 
 def _rules(options: Any) -> Rules:
     return Rules(
-        scheduler_max_attempts=options.scheduler_max_attempts,
         forward_retries=options.forward_retries,
         retry_pause=options.retry_pause,
         undo_timeout=options.undo_timeout,
         lock_patience=options.lock_patience,
         progress_interval=options.progress_interval,
+        endless=frozenset({Cleanup.kind}),
     )

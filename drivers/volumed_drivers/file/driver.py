@@ -114,13 +114,7 @@ class FileDriver:
         return {}
 
     def delete(self, volume: VolumeRef) -> None:
-        sessions = self._target.sessions(volume.id)
-        if sessions:
-            raise BackendBusy(
-                what=f"volume {volume.id}",
-                backend=self._setup.backend,
-                reason=f"logged in: {', '.join(sessions)}",
-            )
+        self._refuse_if_logged_in(volume.id)
         self._remove(self._pool.volume(volume), f"volume {volume.id}")
 
     def extend(self, volume: VolumeRef, new_size: int) -> None:
@@ -172,6 +166,27 @@ class FileDriver:
         with self._translated(f"the pool {self._pool.path}"):
             found = list(self._pool.contents())
         return found + list(self._target.audit())
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        if leftover.kind == "export":
+            self._target.remove_leftover(leftover)
+            return
+        if leftover.kind == "volume" and leftover.id is not None:
+            self._refuse_if_logged_in(leftover.id)
+        with self._translated(leftover.where):
+            crash_point("file.discard.before")
+            if self._pool.discard(leftover.where):
+                self._pool.settle()
+            crash_point("file.discard.after")
+
+    def _refuse_if_logged_in(self, volume_id: str) -> None:
+        sessions = self._target.sessions(volume_id)
+        if sessions:
+            raise BackendBusy(
+                what=f"volume {volume_id}",
+                backend=self._setup.backend,
+                reason=f"logged in: {', '.join(sessions)}",
+            )
 
     def _export(self, volume: VolumeRef, size_bytes: int, accesses: Sequence[Access]) -> Export:
         return Export(

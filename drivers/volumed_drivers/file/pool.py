@@ -84,8 +84,17 @@ class Pool:
         for entry in os.scandir(self.path):
             match = _NAME.fullmatch(entry.name)
             if match:
-                kind = "temporary" if match["part"] else match["kind"]
-                yield Leftover(kind=kind, id=match["id"], where=entry.path, detail=f"{_size(entry)} bytes")
+                kind, size = "temporary" if match["part"] else match["kind"], _size(entry)
+                yield Leftover(
+                    kind=kind, id=match["id"], where=entry.path, detail=f"{size} bytes", size_bytes=size
+                )
+
+    def discard(self, where: str) -> bool:
+        """Remove one of ``contents`` by its place; False when it is gone. Raises ``BackendInvalid`` for any other."""
+        path = Path(where)
+        if path.parent != self.path or not _NAME.fullmatch(path.name):
+            raise BackendInvalid(backend=self._owner.backend, what=where, reason="not a file of this pool")
+        return _unlink(path)
 
     def _file(self, kind: str, resource_id: str) -> Path:
         if not resource_id or "/" in resource_id or "\0" in resource_id:

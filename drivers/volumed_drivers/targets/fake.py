@@ -76,6 +76,10 @@ class FakeTarget:
     def audit(self) -> Sequence[Leftover]:
         return [Leftover("export", volume_id, str(self._file), "fake export") for volume_id in self._read()]
 
+    def remove_leftover(self, leftover: Leftover) -> None:
+        if leftover.id is not None:
+            self.remove(leftover.id)
+
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         return {
             "driver_volume_type": "fake",

@@ -18,12 +18,12 @@ from volumed.operations.procedure import Tried
 
 QUEUE = "node@disk"
 RULES = Rules(
-    scheduler_max_attempts=2,
     forward_retries=2,
     retry_pause=0.0,
     undo_timeout=0.2,
     lock_patience=0.0,
     progress_interval=0.0,
+    endless=frozenset({"endless"}),
 )
 
 
@@ -165,16 +165,16 @@ def test_another_backend_gets_its_chance_and_the_reasons_are_kept(bench, queued)
     assert at.placed == [back.id]
 
 
-def test_the_last_attempt_fails(bench, queued, database) -> None:
+def test_every_failed_attempt_goes_back_with_its_reason_and_the_scheduler_counts_them(bench, queued, database) -> None:
     log: list[str] = []
     steps = [Recorded("a", log, failures=[full(), full()])]
     at = bench(Recipe(steps, log, elsewhere=Elsewhere(log)))
     operation_id = queued()
     at.run(operation_id)
     assert database.write(operations.place, operation_id, 1, QUEUE, {})
-    ended = at.run(operation_id)
-    assert ended.state == "failed"
-    assert len(ended.tried) == 1
+    back = at.run(operation_id)
+    assert (back.state, back.queue, back.attempt) == ("queued", "scheduler", 2)
+    assert [tried["error"]["message"] for tried in back.tried] == ["disk cannot hold a volume: no room"] * 2
 
 
 def test_what_is_wrong_everywhere_is_not_tried_elsewhere(bench, queued) -> None:
@@ -234,7 +234,7 @@ def test_a_bug_in_a_step_is_undone_like_any_failure(bench, queued) -> None:
     log: list[str] = []
     ended = bench(Recipe([Recorded("a", log, failures=[KeyError("x")])], log)).run(queued())
     assert ended.state == "failed"
-    assert ended.error == {"type": "KeyError", "message": "KeyError: 'x'", "retry_elsewhere": True}
+    assert ended.error == {"type": "KeyError", "message": "KeyError: 'x'"}
 
 
 def test_a_worker_that_lost_its_operation_writes_nothing(bench, queued, database) -> None:
@@ -330,3 +330,14 @@ def test_an_operation_of_a_newer_release_waits_and_says_so(bench, queued) -> Non
     waiting = bench(Recipe([Recorded("a", log)], log)).run(queued(kind="volume.teleport"))
     assert waiting.state == "waiting"
     assert "volume.teleport" in waiting.wait_reason
+
+
+def test_an_endless_kind_is_never_given_up(bench, queued) -> None:
+    log: list[str] = []
+    recipe = Recipe([Recorded("a", log, failures=[full()] * 5)], log, no_return="a")
+    recipe.kind = "endless"
+    at = bench(recipe)
+    operation_id = queued(kind="endless")
+    for _ in range(5):
+        assert at.run(operation_id).state == "waiting"
+    assert at.run(operation_id).state == "succeeded"

@@ -43,7 +43,9 @@ class TgtTarget:
         options = setup.options
         self._backend = setup.backend
         self._prefix = f"{options.target_prefix}volume-"
-        self._daemon = Daemon(setup.backend, setup.state_path / "tgt" / setup.backend, options.target_ip_address, options.target_port)
+        self._daemon = Daemon(
+            setup.backend, setup.state_path / "tgt" / setup.backend, options.target_ip_address, options.target_port
+        )
         self._manage = self._daemon.management
         self._lock = threading.RLock()
         #: The tgtd that the following is about; ``_known``: it was read, and nothing failed since.
@@ -113,6 +115,13 @@ class TgtTarget:
                 for target in self._ours()
             ]
             return found + [Leftover("export", None, user, "account of no target") for user in self._unbound()]
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        if leftover.id is not None:
+            self.remove(leftover.id)
+            return
+        with self._working(f"remove account {leftover.where}"):
+            self._delete_account(leftover.where)
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         return {

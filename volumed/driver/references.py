@@ -1,0 +1,35 @@
+"""Rows as the values that a driver is told."""
+
+from typing import Any
+
+from volumed.driver.interface import Access, SnapshotRef, VolumeRef
+from volumed.model.host import pool_of
+from volumed.model.records import Attachment, Snapshot, Volume
+from volumed.model.states import REACHABLE_ATTACHMENT
+
+
+def is_reachable(attachment: Attachment) -> bool:
+    """Whether the attachment lets its initiator in."""
+    return attachment.attach_status in REACHABLE_ATTACHMENT and attachment.credentials is not None
+
+
+def access_of(attachment: Attachment) -> Access:
+    """The attachment as a target sees it. It must have credentials."""
+    credentials: dict[str, Any] = attachment.credentials or {}
+    return Access(
+        attachment_id=attachment.id,
+        initiator=(attachment.connector or {}).get("initiator"),
+        read_only=attachment.attach_mode == "ro",
+        username=credentials["username"],
+        password=credentials["password"],
+    )
+
+
+def volume_ref(volume: Volume) -> VolumeRef:
+    """The volume as a driver sees it."""
+    return VolumeRef(id=volume.id, size=volume.size, pool=pool_of(volume.host or "") or "", facts=volume.facts)
+
+
+def snapshot_ref(snapshot: Snapshot, volume: Volume) -> SnapshotRef:
+    """The snapshot of ``volume`` as a driver sees it."""
+    return SnapshotRef(id=snapshot.id, volume=volume_ref(volume), size=snapshot.size, facts=snapshot.facts)
