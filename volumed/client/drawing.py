@@ -78,13 +78,13 @@ def _spaced(pictures: Iterable[RenderableType]) -> Iterator[RenderableType]:
 
 
 def draw_placement(placement: Json) -> RenderableType:
-    """The decision in one sentence, the counts by filter, the candidates with their numbers."""
+    """The decision in one sentence, the counts by filter, what was tried before, the candidates with their numbers."""
     chosen = placement.get("chosen")
     considered = placement.get("considered", 0)
     verdict = Text.assemble(("placed on ", ""), (chosen, "bold green")) if chosen else Text("no valid backend", "red")
     verdict.append(f"   {considered} pool{'' if considered == 1 else 's'} considered")
     lines = [Text(f"  {name} put {count} out") for name, count in (placement.get("counts") or {}).items()]
-    return Group(verdict, *lines, *_draw_candidates(placement.get("candidates") or []))
+    return Group(verdict, *lines, *_remarks(placement), *_draw_candidates(placement.get("candidates") or []))
 
 
 def _draw_candidates(candidates: Sequence[Json]) -> Iterator[RenderableType]:

@@ -92,7 +92,7 @@ class Fleet:
         if not services and just_started:
             return ["a first volume service"]
         return [
-            host
+            f"{host} ({service.state_reason})" if service.state_reason else host
             for host, (service, age) in services.items()
             if not service.disabled
             and (age <= self._down_time or just_started)

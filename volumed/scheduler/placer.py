@@ -129,7 +129,7 @@ class Placer:
     ) -> Outcome:
         waited = min((now - _waiting_since(operation, now)) / SECOND, self._clock() - self._started)
         if not awaited or waited >= self._timeout:
-            return self._refuse(operation, volume, decision)
+            return self._refuse(operation, volume, decision, awaited)
         named = ", ".join(awaited[:3]) + (f" and {len(awaited) - 3} more" if len(awaited) > 3 else "")
         return self._postpone(operation, decision, now, f"no backend can take it; waiting for {named} to report")
 
@@ -139,9 +139,13 @@ class Placer:
         self._database.write(operations.postpone, operation.id, operation.attempt, reason, PAUSE, record)
         return Outcome.POSTPONED
 
-    def _refuse(self, operation: Operation, volume: Volume, decision: Decision | None) -> Outcome:
-        error = NoValidBackend(reason=_why(operation, decision)).as_record()
-        record = operation.placement if decision is None else decision.record() | {"attempt": operation.attempt}
+    def _refuse(
+        self, operation: Operation, volume: Volume, decision: Decision | None, awaited: Sequence[str] = ()
+    ) -> Outcome:
+        error = NoValidBackend(reason=_why(operation, decision, len(awaited))).as_record()
+        record = operation.placement
+        if decision is not None:
+            record = decision.record() | {"attempt": operation.attempt, "awaited": list(awaited)}
         try:
             crash_point("volume.create.refuse.before")
             self._database.write(_refuse, operation, volume, error, record)
@@ -184,12 +188,14 @@ def _waiting_since(operation: Operation, now: int) -> int:
     return int(record.get("waiting_since", now)) if record.get("attempt") == operation.attempt else now
 
 
-def _why(operation: Operation, decision: Decision | None) -> str:
+def _why(operation: Operation, decision: Decision | None, awaited: int) -> str:
     parts = []
     if decision is not None:
         counts = ", ".join(f"{name} refused {count}" for name, count in sorted(decision.counts.items()))
         considered = len(decision.rejected)
         parts.append(f"{considered} pools considered, {counts}" if considered else "no pool is known")
+    if awaited:
+        parts.append(f"services that did not report in time: {awaited}")
     if operation.tried:
         failures = "; ".join(f"attempt {n}: {error_of(tried)}" for n, tried in enumerate(operation.tried, start=1))
         parts.append(f"{len(operation.tried)} attempts failed: {failures}")

@@ -112,6 +112,7 @@ class Placement:
 
 def _decision(created: Operation) -> Json:
     placement = created.placement or {}
+    is_placed = created.queue != operations.SCHEDULER_QUEUE and created.state != OperationState.FAILED
     return placement | {
         "volume_id": created.volume_id,
         "operation_id": created.id,
@@ -120,7 +121,7 @@ def _decision(created: Operation) -> Json:
         "wait_reason": created.wait_reason,
         "tried": created.tried,
         "error": created.error,
-        "chosen": placement.get("chosen"),
+        "chosen": placement.get("chosen") if is_placed else None,
         "counts": placement.get("counts", {}),
         "candidates": placement.get("candidates", [])[:SHOWN_CANDIDATES],
     }
