@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs clean
+.PHONY: help setup demo test crash lint bench docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
@@ -26,6 +26,9 @@ lint: setup  ## ruff, mypy --strict, import rules
 
 test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) -q $(TESTS)
+
+crash: setup  ## the full product of kills: each recovery killed again at each of its points; takes an hour
+	$(BIN)/python -m pytest -n $(JOBS) -q -m full -s tests/crash
 
 bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=name for some)
 	@$(BIN)/python -m bench $(BENCH)

@@ -6,18 +6,14 @@
 import os
 import random
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.crash.load import Client
-from tests.lab.nursery import ForkedDaemon
+from tests.lab.nursery import ForkedDaemon, forked_daemon
 from tests.lab.outside import Outside
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(900)]
@@ -30,20 +26,8 @@ CONFIGURATION = "[operations]\nsweep_interval = 1\n[quota]\nvolumes = 100\nsnaps
 
 @pytest.fixture
 def daemon() -> Iterator[ForkedDaemon]:
-    folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    daemon = ForkedDaemon(folder)
-    daemon.state.mkdir(mode=0o700)
-    (daemon.state / "volumed.conf").write_text(CONFIGURATION)
-    try:
-        daemon.start()
+    with forked_daemon(CONFIGURATION) as daemon:
         yield daemon
-        daemon.stop()
-        assert daemon.processes() == [], daemon.output()
-    finally:
-        for process in daemon.processes():
-            process.kill()
-        psutil.wait_procs(daemon.processes(), timeout=10)
-        shutil.rmtree(folder)
 
 
 def test_killed_at_random_under_mixed_load_every_acceptance_is_honoured(daemon: ForkedDaemon) -> None:

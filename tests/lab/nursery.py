@@ -141,6 +141,15 @@ class ForkedDaemon(Daemon):
         self._process = Child(process)  # type: ignore[assignment]
         return self._process
 
+    def wait_for_death_or_rest(self, rest: float = 1.5) -> None:
+        """Wait until the trap has killed it; where it does not within ``rest`` seconds, it is killed here."""
+        assert self._process is not None
+        try:
+            self._process.wait(rest)
+        except TimeoutError:
+            self.kill()
+        self.trap.disarm()
+
     def wait_for_death(self) -> None:
         """Wait until the trap has killed it."""
         assert self._process is not None
@@ -154,7 +163,7 @@ def forked_daemon(configuration: str = "", state: Path | None = None) -> Iterato
     """As ``running_daemon``, forked; ``configuration`` is its ``volumed.conf``, ``state`` a folder elsewhere."""
     daemon = ForkedDaemon(Path(tempfile.mkdtemp(prefix="volumed-")))
     daemon.state = state or daemon.state
-    daemon.state.mkdir(mode=0o700)
+    daemon.state.mkdir(mode=0o700, exist_ok=True)
     (daemon.state / "volumed.conf").write_text(configuration)
     with looked_after(daemon):
         yield daemon

@@ -21,6 +21,7 @@ from volumed.api.tier import ApiParts
 from volumed.conf import verify
 from volumed.db import migrate, volume_types
 from volumed.db.engine import Database
+from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.driver.registry import driver_options
 from volumed.launch.http import Address, HttpService
 from volumed.launch.service import Identity, Manager, Service
@@ -62,6 +63,7 @@ class Wishes:
 
 def run(wishes: Wishes) -> int:
     """Serve until a signal ends it; returns the exit status. Raises what keeps it from starting."""
+    os.umask(0o077)  # what is written below the state folder (secrets among it) is its owner's alone
     folder = StateFolder(wishes.state)
     folder.take()
     try:
@@ -91,6 +93,7 @@ class _Process:
         self._incarnation = str(uuid.uuid4())
         self._publisher = Publisher(self._database, Notifier(conf, self._events).send, holder=self._incarnation)
         self._housekeeping = self._make_housekeeping()
+        self._rows = row_examiner(conf, self._database)
         self._signals = EndingSignals()
 
     def __enter__(self) -> "_Process":
@@ -152,6 +155,7 @@ class _Process:
             SchedulerClient(self._messenger(transport)),
             self._folder.path,
             self._incarnation,
+            lambda *parts: BackendExaminer(*parts, self._rows),
         )
         return self._service("volumed-volume", volume_client.TOPIC, manager.host, manager, transport)
 
@@ -173,6 +177,7 @@ class _Process:
                 scheduler=SchedulerClient(messenger),
                 volume=VolumeClient(messenger),
                 ends=self._ends,
+                rows=self._rows,
             )
         )
 
@@ -184,6 +189,13 @@ class _Process:
             f"try: VOLUMED_URL={url} VOLUMED_TOKEN=admin:admin volumed list",
             flush=True,
         )
+
+
+def row_examiner(conf: cfg.ConfigOpts, database: Database, serving: bool = True) -> RowExaminer:
+    """What compares rows with rows, as this configuration counts."""
+    return RowExaminer(
+        database, not conf.quota.no_snapshot_gb_quota, conf.operations.idempotency_retention, serving=serving
+    )
 
 
 def _configure(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
