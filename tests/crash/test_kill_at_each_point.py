@@ -59,7 +59,7 @@ def _points_of(daemon: ForkedDaemon, scenario: Scenario) -> list[str]:
 def _points_of_recovery(daemon: ForkedDaemon, scenario: Scenario, point: str) -> list[str]:
     with daemon.trap.noting() as points:
         _kill_at(daemon, scenario, point)
-    # What ``prepare`` and ``clean`` pass is noted too; where the recovery does not pass it, the second kill comes anywhere.
+    # ``prepare`` and ``clean`` pass points too; where the recovery does not, the second kill comes anywhere.
     return points
 
 

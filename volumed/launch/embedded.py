@@ -5,6 +5,7 @@ Puts the rooms together and nothing else. Only configuration tells this from ser
 
 import ipaddress
 import logging
+import os
 import socket
 import uuid
 from collections.abc import Sequence
