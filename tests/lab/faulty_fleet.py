@@ -28,6 +28,9 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
     },
 }
 
+#: Options that a test may set and that are not of ``[operations]``.
+SERVICE_OPTIONS = frozenset({"debug"})
+
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:faulty", "ip": "127.0.0.1", "host": "client", "multipath": False}
 
 
@@ -41,7 +44,8 @@ class Fleet:
         pools = {name: state / "pools" / name for name in names}
         groups: dict[str, dict[str, object]] = {group: dict(values) for group, values in OPTIONS.items()}
         groups["DEFAULT"]["enabled_backends"] = ",".join(names)
-        groups["operations"] |= options
+        for option, value in options.items():
+            groups["DEFAULT" if option in SERVICE_OPTIONS else "operations"][option] = value
         for number, name in enumerate(names):
             groups[name] = {
                 "volume_driver": "tests.lab.faulty_driver.FaultyDriver",

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from volumed import conf as configuration
 from volumed.db import attachments, migrate, operations, pools, quotas, snapshots, volume_types, volumes
 from volumed.db.engine import Database
+from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.launch.service import Identity, Service
 from volumed.model.context import RequestContext
 from volumed.model.errors import InvalidField, InvalidStatus, NotFound
@@ -114,7 +116,16 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     transport, client = make_transport(conf), make_transport(conf)
     messenger = Messenger(client, "volumed", 10)
     incarnation = str(uuid.uuid4())
-    manager = VolumeManager(conf, "disk", database, SchedulerClient(messenger), tmp_path, incarnation)
+    rows = RowExaminer(database, count_snapshot_gigabytes=True, idempotency_retention=86400)
+    manager = VolumeManager(
+        conf,
+        "disk",
+        database,
+        SchedulerClient(messenger),
+        tmp_path,
+        incarnation,
+        partial(BackendExaminer, rows=rows),
+    )
     identity = Identity("volumed-volume", volume_client.TOPIC, manager.host, "nova", incarnation)
     service = Service(conf, database, identity, manager, transport)
     service.start()
@@ -153,6 +164,29 @@ def operations_of(tx: Any, volume_id: str) -> list[Any]:
     from volumed.db.tables import operations as rows
 
     return list(tx.execute(select(rows).where(rows.c.volume_id == volume_id)))
+
+
+def test_a_message_for_an_unknown_operation_changes_nothing(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    before = rig.read(volumes.get, volume_id)
+    for method in ("create_volume", "delete_volume"):
+        rig.call(method, volume_id=volume_id, operation_id=str(uuid.uuid4()))
+    rig.until(lambda: rig.call("service_version"))
+    rig.finished_volume()  # by the same workers, after them
+    assert rig.read(volumes.get, volume_id) == before
+
+
+def test_a_message_for_an_operation_of_another_queue_changes_nothing(rig: Rig) -> None:
+    volume_id = rig.finished_volume()
+    operation_id = str(uuid.uuid4())
+    new = operations.NewOperation(
+        operation_id, "volume.delete", "volume", volume_id, volume_id, "p", "u", "req-rpc", "elsewhere@disk"
+    )
+    rig.database.write(operations.add, new)
+    rig.call("delete_volume", volume_id=volume_id, operation_id=operation_id)
+    rig.finished_volume()
+    assert rig.read(operations.get, operation_id).claims == 0
+    assert rig.read(volumes.get, volume_id).status == "available"
 
 
 def test_a_lost_cast_is_found_by_the_sweep(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +279,7 @@ def test_what_is_not_creating_is_not_created(rig: Rig) -> None:
 
 
 def test_version_and_options_are_told_and_secrets_are_not(rig: Rig) -> None:
-    assert rig.call("service_version")["rpc"] == "1.4"
+    assert rig.call("service_version")["rpc"] == "1.5"
     told = rig.call("service_config")
     assert told["disk"]["target_helper"] == "fake"
     assert told["database"]["connection"] == "***"
