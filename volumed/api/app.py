@@ -27,7 +27,7 @@ def make_app(parts: ApiParts) -> App:
     settings = Settings.read(parts.conf)
     parts.database.write(volume_types.ensure_default, settings.default_volume_type)
     policy = Policy(parts.conf, parts.conf.api.policy_file)
-    routes = Routes(Tier(parts.database, parts.scheduler, parts.volume, parts.ends, settings, policy))
+    routes = Routes(Tier(parts.database, parts.scheduler, parts.volume, parts.ends, parts.rows, settings, policy))
     identity = identity_of(parts.conf.api.auth_strategy)
     app = _framework(routes, identity, settings)
     for path, resource, suffix in routes.all:

@@ -9,6 +9,7 @@ from volumed.api.accept.transaction import Reference
 from volumed.api.handlers import (
     attachments,
     availability_zones,
+    doctor,
     extensions,
     health,
     limits,
@@ -116,6 +117,8 @@ class Routes:
         ]
 
     def _fleet(self, tier: Tier) -> list[Route]:
+        examination = doctor.Doctor(tier)
+        self.rebuilds |= {"repairs": examination.rebuild}
         quota, service, operation = quota_sets.QuotaSets(tier), services.Services(tier), operations.Operations(tier)
         return [
             ("/v3/os-quota-sets/{project_id}", quota, None),
@@ -126,6 +129,7 @@ class Routes:
             ("/v3/os-services/{verb}", service, None),
             ("/v3/scheduler-stats/get_pools", pools.Pools(tier), None),
             ("/v3/os-availability-zone", availability_zones.AvailabilityZones(tier), None),
+            ("/v3/doctor", examination, None),
             ("/v3/operations", operation, None),
             ("/v3/operations/{operation_id}", operation, "one"),
         ]

@@ -7,6 +7,7 @@ from volumed.api.policy import Policy
 from volumed.api.settings import Settings
 from volumed.db.engine import Database
 from volumed.operations.ends import EndPoller
+from volumed.operations.examination import Examiner
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.volume_client import VolumeClient
 
@@ -20,6 +21,8 @@ class ApiParts:
     scheduler: SchedulerClient
     volume: VolumeClient
     ends: EndPoller
+    #: Compares rows with rows; the backends are asked by ``volume``.
+    rows: Examiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +33,6 @@ class Tier:
     scheduler: SchedulerClient
     volume: VolumeClient
     ends: EndPoller
+    rows: Examiner
     settings: Settings
     policy: Policy

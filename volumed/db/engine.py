@@ -73,6 +73,14 @@ class Database:
         with _reporting_absence(), self.engine.connect() as connection:
             yield connection.execution_options(volumed_reading=True)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same, and every query sees the rows as the first one did."""
+        with self.reading() as connection:
+            if not self._sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(tx, ...)`` in ONE transaction and return what it returns; it is run again after a deadlock.
 

@@ -202,7 +202,7 @@ class Driver(Protocol):
         """Everything on the backend that carries this backend's mark: volumes, snapshots, temporaries, exports."""
 
     def remove_leftover(self, leftover: Leftover) -> None:
-        """Remove exactly what an audit found and nothing beside it; an absent one is fine. ``BackendBusy`` if in use."""
+        """Remove exactly what an audit found, nothing beside it; an absent one is fine. ``BackendBusy`` if in use."""
 
 
 class Target(Protocol):

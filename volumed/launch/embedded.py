@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class _Process:
             SchedulerClient(self._messenger(transport)),
             self._folder.path,
             self._incarnation,
-            lambda *parts: BackendExaminer(*parts, self._rows),
+            partial(BackendExaminer, rows=self._rows),
         )
         return self._service("volumed-volume", volume_client.TOPIC, manager.host, manager, transport)
 

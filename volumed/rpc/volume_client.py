@@ -7,6 +7,7 @@ from typing import Any
 
 from volumed.model.context import RequestContext
 from volumed.model.host import backend_of
+from volumed.model.records import Json
 from volumed.rpc.messenger import Messenger
 
 TOPIC = "volumed-volume"
@@ -71,6 +72,16 @@ class VolumeClient:
     def publish_service_capabilities(self, context: RequestContext) -> None:
         """Ask every backend to report its capabilities now."""
         self._messenger.cast(context, TOPIC, "publish_service_capabilities", {}, version="1.0", fanout=True)
+
+    def diagnose(self, context: RequestContext, host: str) -> list[Json]:
+        """What differs on the backend. Raises ``ServiceUnavailable`` when it cannot be looked at."""
+        found: list[Json] = self._messenger.call(context, TOPIC, "diagnose", {}, version="1.5", server=backend_of(host))
+        return found
+
+    def repair(self, context: RequestContext, host: str, operation_id: str) -> None:
+        """Wake a ``doctor.repair``; its end is read from the row."""
+        arguments = {"operation_id": operation_id}
+        self._messenger.cast(context, TOPIC, "repair", arguments, version="1.5", server=backend_of(host))
 
     def service_version(self, context: RequestContext, host: str) -> Any:
         return self._messenger.call(context, TOPIC, "service_version", {}, version="1.4", server=backend_of(host))

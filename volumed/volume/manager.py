@@ -4,7 +4,7 @@ What an operation does is in its own module; how it is claimed, repeated and und
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,13 +12,14 @@ from oslo_config import cfg
 
 from volumed.db import deployment, operations, pools
 from volumed.db.engine import Database
-from volumed.driver.interface import Owner
+from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
-from volumed.model.errors import BackendError, InvalidField
+from volumed.model.errors import BackendError, InvalidField, ServiceUnavailable
 from volumed.model.records import Json, Operation
 from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine, Rules
+from volumed.operations.examination import BackendExaminer
 from volumed.operations.lanes import LONG, SHORT, Lanes
 from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
 from volumed.operations.periodic import PeriodicTask
@@ -49,13 +50,17 @@ TARGET_CHECK_SPACING = 2.0
 LOST_AGE = 10.0
 
 
+#: Makes what examines a backend: of ``host@backend``, its driver, the rows, the node's locks, ``export_on_create``.
+MakeExaminer = Callable[[str, Driver, Database, NodeLocks, bool], BackendExaminer]
+
+
 class VolumeManager:
     """Serves ``host@backend_name``. ``state_path`` is this node's folder; ``incarnation`` names this process's life.
 
     Raises ``ConfigurationError`` for a driver or target that is not installed.
     """
 
-    RPC_VERSION: ClassVar[str] = "1.4"
+    RPC_VERSION: ClassVar[str] = "1.5"
     RPC_METHODS: ClassVar[tuple[str, ...]] = (
         "create_volume",
         "delete_volume",
@@ -67,6 +72,8 @@ class VolumeManager:
         "terminate_connection",
         "extend_volume",
         "publish_service_capabilities",
+        "diagnose",
+        "repair",
         "service_version",
         "service_config",
     )
@@ -79,6 +86,7 @@ class VolumeManager:
         scheduler: SchedulerClient,
         state_path: Path,
         incarnation: str,
+        make_examiner: MakeExaminer,
     ) -> None:
         self._conf = conf
         self._name = backend_name
@@ -95,6 +103,7 @@ class VolumeManager:
         setup = Setup(backend_name, conf.host, owner, conf[backend_name], state_path)
         self._driver = load_driver(conf, setup)
         self._backend = Backend(self.host, self._driver, database, conf[backend_name].export_on_create)
+        self._examiner = make_examiner(self.host, self._driver, database, self._locks, self._backend.export_on_create)
         self._startup = Startup(self.host, self._driver, self._ready)
         self._reporter = Reporter(
             self._about(), self._driver.capabilities, self._send_capabilities, conf.capability_interval
@@ -147,6 +156,7 @@ class VolumeManager:
             Attach(backend, self._unsettle),
             Detach(backend),
             Cleanup(backend, reporter),
+            self._examiner.repairs,
         )
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -316,6 +326,17 @@ class VolumeManager:
         """Report to the schedulers now; a backend that is not up yet reports as soon as it is."""
         if self._startup.state()[0] == "up":
             self._reporter.publish()
+
+    def diagnose(self, context: RequestContext) -> list[Json]:
+        """Compare the backend with the rows, and say what differs. Raises ``ServiceUnavailable`` while it is not up."""
+        state, reason = self.state()
+        if state != "up":
+            raise ServiceUnavailable(reason=f"{self.host} is {state}" + (f": {reason}" if reason else ""))
+        return [finding.as_record() for finding in self._examiner.look()]
+
+    def repair(self, context: RequestContext, operation_id: str) -> None:
+        """Wake the repair of a finding."""
+        self._lanes.wake(operation_id, SHORT)
 
     def service_version(self, context: RequestContext) -> Json:
         """The RPC version and the release."""

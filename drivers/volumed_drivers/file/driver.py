@@ -36,7 +36,7 @@ from volumed.driver.interface import (
 )
 from volumed.driver.registry import Setup, load_target
 from volumed_drivers.file.copying import can_reflink, copy_data, reflink
-from volumed_drivers.file.pool import Pool
+from volumed_drivers.file.pool import Pool, unlink
 
 VERSION = "1.0"
 
@@ -224,13 +224,13 @@ class FileDriver:
             crash_point("file.rename.before")
             os.rename(temporary, final)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            unlink(temporary)
             raise
         crash_point("file.rename.after")
         self._pool.settle()
 
     def _fill_temporary(self, source: int, temporary: Path, size: int, progress: Progress) -> None:
-        temporary.unlink(missing_ok=True)
+        unlink(temporary)
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             crash_point("file.copy.opened")

@@ -67,7 +67,7 @@ class Pool:
 
     def remove(self, final: Path) -> bool:
         """Remove ``final`` and its temporary; False when neither was there."""
-        removed = [_unlink(self.temporary(final)), _unlink(final)]
+        removed = [unlink(self.temporary(final)), unlink(final)]
         return any(removed)
 
     def used_bytes(self) -> int:
@@ -85,16 +85,14 @@ class Pool:
             match = _NAME.fullmatch(entry.name)
             if match:
                 kind, size = "temporary" if match["part"] else match["kind"], _size(entry)
-                yield Leftover(
-                    kind=kind, id=match["id"], where=entry.path, detail=f"{size} bytes", size_bytes=size
-                )
+                yield Leftover(kind=kind, id=match["id"], where=entry.path, detail=f"{size} bytes", size_bytes=size)
 
     def discard(self, where: str) -> bool:
         """Remove one of ``contents`` by its place; False when it is gone. Raises ``BackendInvalid`` for any other."""
         path = Path(where)
         if path.parent != self.path or not _NAME.fullmatch(path.name):
             raise BackendInvalid(backend=self._owner.backend, what=where, reason="not a file of this pool")
-        return _unlink(path)
+        return unlink(path)
 
     def _file(self, kind: str, resource_id: str) -> Path:
         if not resource_id or "/" in resource_id or "\0" in resource_id:
@@ -136,10 +134,15 @@ class Pool:
         return self._read_owner() or record
 
 
-def _unlink(path: Path) -> bool:
+def unlink(path: Path) -> bool:
+    """Remove the file; False when there is none, which a read-only file system does not say (EROFS comes first)."""
     try:
         path.unlink()
     except FileNotFoundError:
+        return False
+    except OSError:
+        if os.path.lexists(path):
+            raise
         return False
     return True
 

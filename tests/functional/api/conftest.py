@@ -62,12 +62,14 @@ def api(database: Database, recorder: "Recorder", ends: "EndPoller", options: di
     from tests.functional.api.stage import Api
     from volumed import conf
     from volumed.api.app import ApiParts, make_app
+    from volumed.doctor.examiners import RowExaminer
     from volumed.rpc.scheduler_client import SchedulerClient
     from volumed.rpc.volume_client import VolumeClient
 
     defaults = {("api", "attach_timeout"): 0.3, ("quota", "volumes"): 100, ("quota", "snapshots"): 100, **options}
     settings = conf.load(defaults=defaults)
-    parts = ApiParts(settings, database, SchedulerClient(recorder), VolumeClient(recorder), ends)
+    rows = RowExaminer(database, count_snapshot_gigabytes=True, idempotency_retention=86400)
+    parts = ApiParts(settings, database, SchedulerClient(recorder), VolumeClient(recorder), ends, rows)
     return Api(falcon.testing.TestClient(make_app(parts)), "alice:p1")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from volumed.api.policies import (
     attachments,
     availability_zones,
+    doctor,
     limits,
     operations,
     pools,
@@ -28,6 +29,7 @@ _FILES = (
     pools,
     availability_zones,
     operations,
+    doctor,
 )
 
 

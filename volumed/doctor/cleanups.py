@@ -1,0 +1,58 @@
+"""``cleanup.failed``: what an undo left on the backend, and the cleanup that was to remove it was given up."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from volumed.db import findings, pools
+from volumed.db.engine import Database
+from volumed.doctor.case import Case
+from volumed.driver.interface import Driver, VolumeRef
+from volumed.model.findings import Finding
+from volumed.model.host import pool_of
+from volumed.model.records import Operation
+from volumed.operations.locks import export_lock
+
+
+class CleanupCheck:
+    """See the module."""
+
+    def __init__(self, host: str, driver: Driver, database: Database) -> None:
+        self._host = host
+        self._driver = driver
+        self._database = database
+
+    def look(self) -> Iterable[Case]:
+        with self._database.snapshot() as tx:
+            failed = findings.failed_cleanups(tx, self._host)
+            busy = findings.touched(tx) if failed else frozenset()
+            placed = findings.sizes_on(tx, self._host) if failed else {}
+        return [self._case(each, each.volume_id in placed) for each in failed if each.volume_id not in busy]
+
+    def _case(self, operation: Operation, is_here_again: bool) -> Case:
+        """``is_here_again``: the volume has come back to this backend, so there is nothing to remove."""
+        reason = (operation.error or {}).get("message", "no reason was given")
+        finding = Finding(
+            kind="cleanup.failed",
+            subject_type="operation",
+            subject=operation.id,
+            evidence=f"what was left of volume {operation.volume_id} on {self._host} could not be removed: {reason}",
+            repair="remove what is left and give its allocation back",
+            host=self._host,
+            volume_id=operation.volume_id,
+        )
+
+        def mend() -> None:
+            if not is_here_again:
+                left = VolumeRef(
+                    operation.volume_id, operation.args["size"], pool_of(operation.args["host"] or "") or ""
+                )
+                self._driver.remove_export(left)
+                self._driver.delete(left)
+
+        def write(tx: Connection, repair_id: str) -> None:
+            findings.mark_repaired(tx, operation, repair_id)
+            if operation.args.get("storage_id"):
+                pools.adjust(tx, operation.args["storage_id"], -operation.args["size"], -1)
+
+        return Case(finding, (operation.volume_id, export_lock(operation.volume_id)), mend, write)

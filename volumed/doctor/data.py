@@ -1,0 +1,146 @@
+"""What lies on the backend against the rows of volumes and snapshots.
+
+``data.orphan``: something of ours that no row and no live operation knows. ``data.missing``: a row that claims data
+which is gone or too small; no repair brings it back, so the row is told the truth.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from volumed.db import findings, snapshots, volumes
+from volumed.db.engine import Database
+from volumed.doctor.case import Case
+from volumed.driver.interface import Driver, Leftover
+from volumed.driver.references import snapshot_ref, volume_ref
+from volumed.model.findings import Finding
+from volumed.model.records import Snapshot, Volume
+from volumed.model.states import WHOLE_VOLUME, SnapshotStatus, VolumeStatus
+from volumed.operations.locks import export_lock
+
+GIB = 1024**3
+
+#: Statuses of a volume that claims its data.
+_CLAIMING = WHOLE_VOLUME - {VolumeStatus.EXTENDING, VolumeStatus.ERROR_DELETING}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the rows say at one moment. ``left``: volumes whose cleanup failed, which is a finding of its own."""
+
+    volumes: dict[str, tuple[str, int]]
+    snapshots: dict[str, tuple[str, int, str]]
+    busy: frozenset[str]
+    left: frozenset[str]
+
+
+class DataCheck:
+    """See the module."""
+
+    def __init__(self, host: str, driver: Driver, database: Database) -> None:
+        self._host = host
+        self._driver = driver
+        self._database = database
+
+    def look(self) -> Iterable[Case]:
+        found = [each for each in self._driver.audit() if each.kind != "export"]
+        rows = self._rows()
+        yield from (self._orphan(each) for each in found if _is_orphan(each, rows))
+        yield from self._missing(found, rows)
+
+    def _rows(self) -> _Rows:
+        with self._database.snapshot() as tx:
+            return _Rows(
+                findings.sizes_on(tx, self._host),
+                findings.snapshot_sizes_on(tx, self._host),
+                findings.touched(tx),
+                frozenset(each.volume_id for each in findings.failed_cleanups(tx, self._host)),
+            )
+
+    def _orphan(self, left: Leftover) -> Case:
+        what = "a half-made copy" if left.kind == "temporary" else f"the data of a {left.kind}"
+        finding = Finding(
+            kind="data.orphan",
+            subject_type=left.kind,
+            subject=left.where,
+            evidence=f"{left.where} ({left.detail}) is {what} that no row of {self._host} and no operation knows",
+            repair=f"remove {left.where}",
+            host=self._host,
+            volume_id=left.id if left.kind == "volume" else None,
+        )
+        locks = () if left.id is None else (left.id, export_lock(left.id))
+        return Case(finding, locks, mend=lambda: self._driver.remove_leftover(left))
+
+    def _missing(self, found: Iterable[Leftover], rows: _Rows) -> Iterator[Case]:
+        seen = {(each.kind, each.id): each for each in found}
+        suspected = [
+            volume_id
+            for volume_id, (status, size) in rows.volumes.items()
+            if status in _CLAIMING and volume_id not in rows.busy and _is_short(seen.get(("volume", volume_id)), size)
+        ]
+        suspected_snapshots = [
+            snapshot_id
+            for snapshot_id, (status, size, volume_id) in rows.snapshots.items()
+            if status == SnapshotStatus.AVAILABLE
+            and not rows.busy & {snapshot_id, volume_id}
+            and _is_short(seen.get(("snapshot", snapshot_id)), size)
+        ]
+        if suspected or suspected_snapshots:
+            yield from self._without_data(suspected, suspected_snapshots)
+
+    def _without_data(self, volume_ids: list[str], snapshot_ids: list[str]) -> Iterator[Case]:
+        with self._database.reading() as tx:
+            taken = findings.snapshots_by_id(tx, snapshot_ids)
+            of_them = [snapshot.volume_id for snapshot in taken.values()]
+            rows = findings.volumes_by_id(tx, [*volume_ids, *of_them])
+        for volume_id in volume_ids:
+            if volume_id in rows and not self._driver.has_volume(volume_ref(rows[volume_id])):
+                yield self._lost_volume(rows[volume_id])
+        for snapshot in taken.values():
+            origin = rows.get(snapshot.volume_id)
+            if origin is not None and not self._driver.has_snapshot(snapshot_ref(snapshot, origin)):
+                yield self._lost_snapshot(snapshot)
+
+    def _lost_volume(self, volume: Volume) -> Case:
+        evidence = (
+            f"volume {volume.id} is {volume.status} with {volume.size} GiB on {self._host}, and its data there is"
+            " missing or smaller"
+        )
+        finding = Finding(
+            "data.missing", "volume", volume.id, evidence, "set the volume to error", self._host, volume.id
+        )
+
+        def write(tx: Connection, repair_id: str) -> None:
+            error = _data_missing(evidence)
+            volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.ERROR, error=error)
+
+        return Case(finding, (volume.id, export_lock(volume.id)), write=write)
+
+    def _lost_snapshot(self, snapshot: Snapshot) -> Case:
+        evidence = f"snapshot {snapshot.id} is {snapshot.status}, and on {self._host} its data is missing or smaller"
+        repair = "set the snapshot to error"
+        finding = Finding("data.missing", "snapshot", snapshot.id, evidence, repair, self._host, snapshot.volume_id)
+
+        def write(tx: Connection, repair_id: str) -> None:
+            error = _data_missing(evidence)
+            snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.ERROR, error=error)
+
+        return Case(finding, (snapshot.id,), write=write)
+
+
+def _data_missing(evidence: str) -> dict[str, str]:
+    return {"type": "DataMissing", "message": evidence}
+
+
+def _is_short(found: Leftover | None, size: int) -> bool:
+    return found is None or (found.size_bytes is not None and found.size_bytes < size * GIB)
+
+
+def _is_orphan(left: Leftover, rows: _Rows) -> bool:
+    """Whether nobody knows it. A temporary is never known: it is of an operation, or left."""
+    if left.id in rows.busy:
+        return False
+    if left.kind == "volume":
+        return left.id not in rows.volumes and left.id not in rows.left
+    return left.kind == "temporary" or left.id not in rows.snapshots

@@ -1,0 +1,75 @@
+"""``transit.stranded``: a resource in a status that only an operation ends, and there is no operation.
+
+The sweeps adopt volumes of this kind soon (another API tier makes them); what has waited longer is nobody's.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Connection
+
+from volumed.db import attachments, findings, snapshots, volumes
+from volumed.db.engine import Database
+from volumed.db.findings import Stranded
+from volumed.doctor.case import Case
+from volumed.model.errors import NotFound
+from volumed.model.findings import Finding
+from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
+from volumed.operations.attached import settle
+
+#: Seconds after which no sweep is expected to adopt it any more.
+PATIENCE = 30.0
+
+_ENDS: Mapping[tuple[str, str], str] = {
+    ("volume", VolumeStatus.CREATING): VolumeStatus.ERROR,
+    ("volume", VolumeStatus.DELETING): VolumeStatus.ERROR_DELETING,
+    ("volume", VolumeStatus.EXTENDING): VolumeStatus.AVAILABLE,
+    ("snapshot", SnapshotStatus.CREATING): SnapshotStatus.ERROR,
+    ("snapshot", SnapshotStatus.DELETING): SnapshotStatus.ERROR_DELETING,
+    ("attachment", AttachStatus.DETACHING): AttachStatus.ERROR_DETACHING,
+}
+
+
+class TransitCheck:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def look(self) -> Iterable[Case]:
+        with self._database.snapshot() as tx:
+            found = findings.stranded(tx, PATIENCE)
+            busy = findings.touched(tx) if found else frozenset()
+        return [_case(each) for each in found if not busy & {each.id, each.volume_id}]
+
+
+def _case(found: Stranded) -> Case:
+    end = _ENDS[found.resource_type, found.status]
+    evidence = f"{found.resource_type} {found.id} is {found.status} for {found.seconds} s without an operation"
+    finding = Finding(
+        kind="transit.stranded",
+        subject_type=found.resource_type,
+        subject=found.id,
+        evidence=evidence,
+        repair=f"set it to {end}, from where it can be asked again",
+        volume_id=found.volume_id,
+    )
+
+    def write(tx: Connection, repair_id: str) -> None:
+        error = {"type": "Stranded", "message": evidence}
+        try:
+            _end(tx, found, end, error)
+        except NotFound:
+            return
+
+    return Case(finding, write=write)
+
+
+def _end(tx: Connection, found: Stranded, end: str, error: dict[str, str]) -> None:
+    if found.resource_type == "volume":
+        volumes.move(tx, found.id, VolumeStatus(found.status), VolumeStatus(end), error=error)
+    elif found.resource_type == "snapshot":
+        snapshots.move(tx, found.id, SnapshotStatus(found.status), SnapshotStatus(end), error=error)
+    else:
+        volumes.touch(tx, found.volume_id)
+        attachments.move(tx, found.id, AttachStatus(found.status), AttachStatus(end), error=error)
+        settle(tx, found.volume_id)
