@@ -4,11 +4,15 @@ Knows mkfs and mount; knows nothing of volumes.
 """
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 MIB = 1024**2
+
+#: Seconds that a file system may be busy when nobody should use it any more.
+PATIENCE = 10.0
 
 
 @contextmanager
@@ -34,10 +38,22 @@ def _mounted(folder: Path, size: int, make: Sequence[str]) -> Iterator[Path]:
         try:
             yield mount_point
         finally:
-            _run(["umount", str(mount_point)])
+            _unmount(mount_point)
     finally:
         mount_point.rmdir()
         image.unlink()
+
+
+def _unmount(mount_point: Path) -> None:
+    """A process that just ended may hold its files for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _run(["umount", str(mount_point)])
+        except RuntimeError as error:
+            if "busy" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _run(argv: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Outside:
 
     def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
         """What the query finds."""
-        with sqlite3.connect(f"file:{self.state}/volumed.db?mode=ro", uri=True, timeout=20) as connection:
+        with closing(sqlite3.connect(f"file:{self.state}/volumed.db?mode=ro", uri=True, timeout=20)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, arguments)]
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 
 from volumed.db import deployment
 from volumed.db.engine import Database
-from volumed.model.errors import ConfigurationError
+from volumed.model.errors import ConfigurationError, ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -30,8 +30,9 @@ def version(database: Database) -> str | None:
     try:
         with database.reading() as tx:
             return _version(tx)
-    except DatabaseError as error:
-        raise ConfigurationError(option=f"[database] connection {database.url!r}", reason=str(error.orig)) from error
+    except (DatabaseError, ServiceUnavailable) as error:
+        reason = str(error.orig if isinstance(error, DatabaseError) else error)
+        raise ConfigurationError(option=f"[database] connection {database.url!r}", reason=reason) from error
 
 
 def check(database: Database) -> None:

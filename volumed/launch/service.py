@@ -95,7 +95,7 @@ class Service(service.ServiceBase):  # type: ignore[misc]
             self._tasks.start()
             LOG.info("service %s on %s has started", self.identity.binary, self.identity.host)
         except Exception as error:
-            LOG.exception("service %s on %s cannot start", self.identity.binary, self.identity.host)
+            LOG.error("service %s on %s cannot start: %s", self.identity.binary, self.identity.host, error)
             self.failure = error
         finally:
             self._started.set()

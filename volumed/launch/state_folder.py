@@ -44,7 +44,9 @@ class StateFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.take(self._holder("starting"))
         except OSError as error:
-            raise ConfigurationError(option="--state", reason=f"cannot use {self.path}: {error.strerror}") from error
+            raise ConfigurationError(
+                option="--state", reason=f"cannot use {error.filename or self.path}: {error.strerror}"
+            ) from error
 
     def tell(self, url: str) -> None:
         """Say in the lock where we serve."""
