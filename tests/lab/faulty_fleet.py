@@ -28,24 +28,22 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
     },
 }
 
-#: Options that a test may set and that are not of ``[operations]``.
-SERVICE_OPTIONS = frozenset({"debug"})
-
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:faulty", "ip": "127.0.0.1", "host": "client", "multipath": False}
 
 
 class Fleet:
     """The backends ``names``, the first preferred. ``faults`` orders what goes wrong on each."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...], target: str, options: Mapping[str, object]) -> None:
-        self.daemon = ForkedDaemon(folder)
+    def __init__(
+        self, daemon: ForkedDaemon, names: tuple[str, ...], target: str, options: Mapping[str, object]
+    ) -> None:
+        self.daemon = daemon
         state = self.daemon.state
         state.mkdir(mode=0o700)
         pools = {name: state / "pools" / name for name in names}
         groups: dict[str, dict[str, object]] = {group: dict(values) for group, values in OPTIONS.items()}
         groups["DEFAULT"]["enabled_backends"] = ",".join(names)
-        for option, value in options.items():
-            groups["DEFAULT" if option in SERVICE_OPTIONS else "operations"][option] = value
+        groups["operations"] |= options
         for number, name in enumerate(names):
             groups[name] = {
                 "volume_driver": "tests.lab.faulty_driver.FaultyDriver",
@@ -122,11 +120,18 @@ def _group(item: tuple[str, Mapping[str, object]]) -> str:
 
 @contextmanager
 def faulty_fleet(
-    *names: str, target: str = "fake", options: Mapping[str, object] | None = None, start: bool = True
+    *names: str,
+    target: str = "fake",
+    options: Mapping[str, object] | None = None,
+    arguments: tuple[str, ...] = (),
+    start: bool = True,
 ) -> Iterator[Fleet]:
-    """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left."""
+    """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left.
+
+    ``options`` are of ``[operations]``, ``arguments`` of ``volumed up``.
+    """
     folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    fleet = Fleet(folder, names, target, options or {})
+    fleet = Fleet(ForkedDaemon(folder, arguments), names, target, options or {})
     try:
         if start:
             fleet.start()
