@@ -8,7 +8,15 @@ import pytest
 from volumed.cmd.generate import generated
 
 ROOT = Path(__file__).parents[2]
-FILES = ["etc/volumed.conf.sample", "etc/policy.yaml.sample", "docs/configuration.md"]
+FILES = [
+    *(
+        "etc/volumed.conf.sample",
+        "etc/policy.yaml.sample",
+        "docs/configuration.md",
+        "docs/requests.md",
+        "docs/openapi.json",
+    ),
+]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -18,7 +18,7 @@ from volumed.model.errors import Invalid
 LOG = logging.getLogger(__name__)
 
 #: Paths that need no identity.
-OPEN_PATHS: Final = frozenset({"/", "/v3", "/healthcheck", "/metrics"})
+OPEN_PATHS: Final = frozenset({"/", "/v3", "/v3/openapi.json", "/healthcheck", "/metrics"})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED_CONTROL = re.compile(r"%(?:[01][0-9a-fA-F]|7[fF])|[\x00-\x1f\x7f]")

@@ -20,7 +20,8 @@ class BodySchema:
     """One kind of body. A schema's own word ``reason`` is what a client is told when a value does not fit."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._schema = schema
+        #: As JSON Schema, for whoever publishes it.
+        self.schema = schema
 
     @functools.cached_property
     def _validator(self) -> Any:
@@ -30,7 +31,7 @@ class BodySchema:
             "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
         )
         extend: Any = validators.extend
-        return extend(Draft202012Validator, type_checker=integers)(self._schema)
+        return extend(Draft202012Validator, type_checker=integers)(self.schema)
 
     def read(self, req: ApiRequest) -> dict[str, Any]:
         """The request's body. Raises ``InvalidField`` naming the field and what it must be."""

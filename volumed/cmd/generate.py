@@ -1,9 +1,11 @@
 """``python -m volumed.cmd.generate``: writes what is derived from the code, the same on every machine.
 
-``etc/volumed.conf.sample``, ``etc/policy.yaml.sample``, ``docs/configuration.md`` and ``docs/requests.md``.
+``etc/volumed.conf.sample``, ``etc/policy.yaml.sample``, ``docs/configuration.md``, ``docs/requests.md`` and
+``docs/openapi.json``.
 """
 
 import argparse
+import json
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +59,7 @@ def generated() -> Mapping[str, str]:
         "etc/policy.yaml.sample": _policies(),
         "docs/configuration.md": _reference(groups),
         "docs/requests.md": _requests(),
+        "docs/openapi.json": _openapi(),
     }
 
 
@@ -156,6 +159,12 @@ def _requests() -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _openapi() -> str:
+    from volumed.api.openapi.document import document
+
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 import falcon.testing
 from sqlalchemy import select
 
+from tests.lab.published import published
 from volumed.db import attachments, operations, snapshots, tables, volumes
 from volumed.db.engine import Database
 from volumed.model import attached
@@ -16,6 +17,9 @@ from volumed.rpc.messenger import Messenger
 
 #: What a target tells a client, without credentials.
 CONNECTION = {"driver_volume_type": "iscsi", "data": {"target_portal": "127.0.0.1:3260", "target_lun": 1}}
+
+#: Projects that tests write into paths.
+PROJECTS = frozenset({"p1", "p2", "ops"})
 
 CONNECTOR = {"initiator": "iqn.1994-05.com.example:node", "host": "node", "ip": "127.0.0.1"}
 
@@ -55,9 +59,10 @@ class Api:
         told = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"volume {self._version}"}
         told |= {name.replace("_", "-"): value for name, value in headers.items()}
         path, _, query = path.partition("?")
-        if isinstance(body, bytes):
-            return self._client.simulate_request(method, path, query_string=query, body=body, headers=told)
-        return self._client.simulate_request(method, path, query_string=query, json=body, headers=told)
+        sent: dict[str, Any] = {"body": body} if isinstance(body, bytes) else {"json": body}
+        answer = self._client.simulate_request(method, path, query_string=query, headers=told, **sent)
+        judge(method, path, answer)
+        return answer
 
     def get(self, path: str) -> Any:
         """The document at ``path``, which must be there."""
@@ -85,6 +90,15 @@ class Api:
         answer = self.ask(method, path, body, **headers)
         assert answer.status_code == expected, answer.text
         return answer.json if answer.content else None
+
+
+def judge(method: str, path: str, answer: falcon.testing.Result) -> None:
+    """Every answer that a test sees must be one that the published document has."""
+    parts = path.split("/", 3)
+    if len(parts) == 4 and parts[1] == "v3" and parts[2] in PROJECTS:
+        path = f"/v3/{parts[3]}"
+    is_json = answer.content and answer.headers.get("content-type", "").startswith("application/json")
+    published().judge(method, path, answer.status_code, answer.headers, answer.json if is_json else None)
 
 
 class PlayedManager:

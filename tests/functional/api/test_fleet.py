@@ -149,7 +149,8 @@ def test_placement_is_explained(api: Api, manager: PlayedManager, database: Data
     volume_id = api.post("/v3/volumes", {"volume": {"size": 1}})["volume"]["id"]
     (operation,) = manager.live()
     reason = {"host": "node@file#pool", "passed": False, "filter": "CapacityFilter", "reason": "1 GiB asked, 0 free"}
-    decision = {"chosen": None, "counts": {"CapacityFilter": 60}, "candidates": [reason] * 60}
+    reason |= {"weight": None, "weights": {}}
+    decision = {"chosen": None, "considered": 60, "counts": {"CapacityFilter": 60}, "candidates": [reason] * 60}
     database.write(operations.postpone, operation.id, 0, "no backend has reported", 5.0, decision)
     told = api.get(f"/v3/volumes/{volume_id}/placement")["placement"]
     assert (told["counts"], len(told["candidates"])) == ({"CapacityFilter": 60}, 50)

@@ -26,7 +26,13 @@ _CREATED = {
     "source_replica": fields.NAME,
 }
 #: Older clients send these, and the service sets them itself.
-_IGNORED: dict[str, fields.Schema] = {"user_id": {}, "project_id": {}, "status": {}, "attach_status": {}}
+_BY_SERVICE = {"deprecated": True, "description": "ignored; refused since microversion 3.53"}
+_IGNORED: dict[str, fields.Schema] = {
+    "user_id": _BY_SERVICE,
+    "project_id": _BY_SERVICE,
+    "status": _BY_SERVICE,
+    "attach_status": _BY_SERVICE,
+}
 
 _HINTS = {"OS-SCH-HNT:scheduler_hints": {"type": ["object", "null"], "maxProperties": 0}}
 
