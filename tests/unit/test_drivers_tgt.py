@@ -52,7 +52,10 @@ def daemons(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "cwd") == str(folder / "tgt" / "file") and "tgtd" in (process / "comm").read_text():
+            if (
+                os.readlink(process / "cwd") == str(folder / "tgt" / "file")
+                and "tgtd" in (process / "comm").read_text()
+            ):
                 found.append(int(process.name))
         except OSError:
             continue
@@ -147,6 +150,29 @@ def test_the_chosen_port_is_kept_for_good(backend: FileBackend, driver: FileDriv
     following = backend.driver()
     following.do_setup()
     assert connection(following, FIRST).portal == portal
+
+
+def test_an_adopted_tgtd_listens_where_todays_configuration_says_and_keeps_its_sessions(
+    backend: FileBackend, driver: FileDriver, tmp_path: Path
+) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    (tgtd,) = daemons(tmp_path)
+    before = connection(driver, FIRST)
+    with initiator.session(before) as session:
+        changed = replace(backend, options={"target_ip_address": "127.0.0.2", "target_port": free_port()}).driver()
+        changed.do_setup()
+        now = connection(changed, FIRST)
+        assert now.portal.startswith("127.0.0.2:")
+        assert gets_in(now)
+        assert gets_in(before)
+        assert session.has_pattern(0, 0, 512)
+    assert daemons(tmp_path) == [tgtd]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_a_taken_port_is_named_with_its_option(tmp_path: Path) -> None:

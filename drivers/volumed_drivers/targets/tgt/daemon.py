@@ -71,8 +71,7 @@ class Daemon:
 
     @property
     def portal(self) -> str:
-        host = f"[{self._address}]" if ":" in self._address else self._address
-        return f"{host}:{self.port}"
+        return f"{_spelled(self._address)}:{self.port}"
 
     def find(self) -> Process | None:
         """The tgtd that answers on our socket, whoever started it."""
@@ -88,6 +87,23 @@ class Daemon:
     def ensure(self) -> Process:
         """Find our tgtd, or start one. Raises ``BackendUnreachable``."""
         return self.find() or self._start()
+
+    def ensure_portal(self) -> None:
+        """Let a tgtd that was adopted listen where today's configuration says, too.
+
+        What it listened on before stays for those who are logged in there, until tgtd ends.
+        """
+        found = socket.getaddrinfo(self._address, self.port, type=socket.SOCK_STREAM)
+        shown = self.management.show_portals()
+        if any(f" {_spelled(str(place[0]))}:{self.port}," in shown for *_, place in found):
+            return
+        error = _bind_error(self._address, self.port)
+        if error is not None:
+            raise self._cannot_listen(self.portal, "target_ip_address, target_port", error)
+        crash_point("tgt.portal.before")
+        self.management.new_portal(self.portal)
+        crash_point("tgt.portal.after")
+        LOG.info("the adopted tgtd listens on a new portal, too: backend=%s portal=%s", self._backend, self.portal)
 
     def stop(self) -> None:
         """End tgtd, which has no targets any more. A SIGTERM would do nothing until tgtd's next event."""
@@ -215,6 +231,10 @@ class Daemon:
                 return True
             time.sleep(0.01)
         return False
+
+
+def _spelled(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _fixed_ports() -> Iterator[int]:

@@ -127,6 +127,9 @@ class Management:
     def show_portals(self) -> str:
         return self._request("list portals", Mode.PORTAL, Op.SHOW)
 
+    def new_portal(self, portal: str) -> None:
+        self._request("make a portal", Mode.PORTAL, Op.NEW, words=f"portal={portal}")
+
     def show_accounts(self) -> str:
         return self._request("list accounts", Mode.ACCOUNT, Op.SHOW)
 

@@ -333,6 +333,7 @@ class TgtTarget:
             self._process, self._known = process, False
             self._passwords.clear()
         if not self._known:
+            self._daemon.ensure_portal()
             self._read_targets()
             for username in self._unbound():
                 self._delete_account(username)
