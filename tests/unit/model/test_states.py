@@ -67,7 +67,7 @@ def test_an_end_is_reachable_from_everywhere(statuses: type[StrEnum]) -> None:
         assert _reachable(TABLES[statuses], status) & RESTING[statuses], status
 
 
-@pytest.mark.parametrize("state", ENDED)
+@pytest.mark.parametrize("state", sorted(ENDED))
 def test_the_ends_of_an_operation_are_final(state: OperationState) -> None:
     assert OPERATION_MOVES[state] == frozenset()
 
