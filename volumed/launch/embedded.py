@@ -69,7 +69,7 @@ def run(wishes: Wishes) -> int:
     folder = StateFolder(wishes.state)
     folder.take()
     try:
-        conf = _configure(wishes, folder)
+        conf = configure(wishes, folder)
         _refuse_open_door(conf, wishes)
         with _Process(conf, folder, wishes.listen) as process:
             process.start()
@@ -200,7 +200,8 @@ def row_examiner(conf: cfg.ConfigOpts, database: Database, serving: bool = True)
     )
 
 
-def _configure(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
+def configure(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
+    """The configuration of this folder. Raises ``ConfigurationError`` for what is wrong or unknown in a file."""
     files = [*([folder.configuration] if folder.configuration.exists() else []), *wishes.config_files]
     for path in files:
         verify.read(path)

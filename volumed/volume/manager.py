@@ -119,7 +119,7 @@ class VolumeManager:
             queue=self.host,
             worker=incarnation,
             procedures=self._procedures(),
-            rules=_rules(conf.operations),
+            rules=rules_of(conf.operations),
             wake_after=self._lanes.wake_after,
             place_again=self._place_again,
         )
@@ -351,7 +351,8 @@ class VolumeManager:
         return masked(self._conf)
 
 
-def _rules(options: Any) -> Rules:
+def rules_of(options: Any) -> Rules:
+    """How stubborn the engine of a volume service is, by the group ``operations``."""
     return Rules(
         forward_retries=options.forward_retries,
         retry_pause=options.retry_pause,
