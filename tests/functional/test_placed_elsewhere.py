@@ -208,7 +208,7 @@ def test_a_zone_without_a_service_is_refused_at_once(pair: Fleet) -> None:
 def test_while_no_driver_starts_the_api_serves_and_creates_wait_then_end_with_the_reason() -> None:
     with faulty_fleet("one", start=False) as fleet:
         fleet.faults["one"].order("do_setup", "BackendUnreachable", lasting=True)
-        fleet.start()
+        fleet.start(reported=False)
         volume_id = fleet.create()
         service = _service_once(fleet, "down")
         assert "one cannot be reached: do_setup was told to fail" in service["volumed:state_reason"]
@@ -225,7 +225,7 @@ def test_while_no_driver_starts_the_api_serves_and_creates_wait_then_end_with_th
 def test_a_driver_that_comes_back_in_time_gets_what_waited_for_it() -> None:
     with faulty_fleet("one", options={"placement_timeout": 30}, start=False) as fleet:
         fleet.faults["one"].order("check_for_setup_error", "BackendInvalid", lasting=True)
-        fleet.start()
+        fleet.start(reported=False)
         volume_id = fleet.create()
         _service_once(fleet, "down")
         fleet.faults["one"].clear()
@@ -265,23 +265,35 @@ def fails_and_cannot_be_undone(fleet: Fleet) -> None:
     fleet.faults["one"].order("delete", "BackendUnreachable", times=5)
 
 
-@pytest.mark.parametrize("order", [fails_once, fails_and_cannot_be_undone], ids=lambda order: order.__name__)
-def test_killed_at_each_point_of_the_undo_it_is_resumed_and_ends_elsewhere(order: Callable[[Fleet], None]) -> None:
+@pytest.mark.parametrize(
+    ("order", "words", "passed"),
+    [
+        pytest.param(
+            fails_once,
+            ("undo", "requeued"),
+            {"volume.create.undo.begun", "volume.create.provision.undo.before", "volume.create.requeued"},
+            id="in the undo",
+        ),
+        pytest.param(
+            fails_and_cannot_be_undone,
+            ("cleanup", "requeued"),
+            {"cleanup.remove.before", "cleanup.remove.after", "cleanup.succeeded"},
+            id="in the cleanup",
+        ),
+    ],
+)
+def test_killed_at_each_point_of_the_way_back_it_is_resumed_and_ends_elsewhere(
+    order: Callable[[Fleet], None], words: tuple[str, ...], passed: set[str]
+) -> None:
     with faulty_fleet("one", "two", options={"undo_timeout": 0.15}) as fleet:
         order(fleet)
-        with fleet.daemon.trap.noting() as passed:
+        with fleet.daemon.trap.noting() as noted:
             fleet.delete(fleet.available())
             fleet.wait_until_settled()
-        points = _undo_points(passed)
-        assert {"volume.create.undo.begun", "volume.create.provision.undo.before", "volume.create.requeued"} <= points
-        for point in sorted(points):
+        points = sorted({point for point in noted if any(word in point for word in words)})
+        assert passed <= set(points)
+        for point in points:
             _kill_at(fleet, order, point)
-
-
-def _undo_points(passed: list[str]) -> set[str]:
-    """The points of the undo, of the way back to the scheduler, and of what is cleaned up later."""
-    words = ("undo", "requeued", "cleanup", "file.remove")
-    return {point for point in passed if any(word in point for word in words)}
 
 
 def _kill_at(fleet: Fleet, order: Callable[[Fleet], None], point: str) -> None:

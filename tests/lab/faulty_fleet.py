@@ -57,9 +57,14 @@ class Fleet:
         self.outside = Outside(self.daemon, pools)
         self.rest: Session
 
-    def start(self) -> None:
+    def start(self, reported: bool = True) -> None:
+        """Start and, unless a backend is not meant to come up, wait until each has reported to the scheduler."""
         self.daemon.start()
         self.rest = self.daemon.session()
+        deadline = time.monotonic() + 20
+        while reported and len(found := self.rest.get("/scheduler-stats/get_pools").json()["pools"]) < len(self.faults):
+            assert time.monotonic() < deadline, f"{found}\n{self.daemon.output()}"
+            time.sleep(0.02)
 
     def create(self, size: int = 1, **fields: Any) -> str:
         """Ask for a volume and return its id at once."""
