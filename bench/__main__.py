@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import creates, lists, placements, starts, statements
+from bench import creates, doctor, lists, placements, starts, statements
 from bench.figure import Figure, print_table
 
 FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -23,6 +23,7 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "details": lists.details,
     "page": lists.page,
     "placement": placements.among_many,
+    "doctor": doctor.look,
     "full-project": creates.full_project,
 }
 

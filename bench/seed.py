@@ -79,12 +79,12 @@ def _multiply(database: Connection, model: str, ids: Iterable[str], project: str
 
 
 def _multiply_attachments(database: Connection, model: str, attachment: str, volume_ids: Iterable[str]) -> None:
-    """Copies of the model's attachment: its ids are replaced wherever they stand, in names and accounts too."""
+    """Copies of the model's attachment: its ids are replaced wherever they stand, each has an account of its own."""
     columns = _columns(database, "attachments")
-    kept = {"created_at", "updated_at", "attached_at"}
+    changed = {column: column for column in ("created_at", "updated_at", "attached_at")}
+    changed["credentials"] = "json_set(credentials, '$.username', :id)"
     values = ", ".join(
-        column if column in kept else f"replace(replace({column}, :model, :volume), :attachment, :id)"
-        for column in columns
+        changed.get(column, f"replace(replace({column}, :model, :volume), :attachment, :id)") for column in columns
     )
     for volume_id in volume_ids:
         names = {"model": model, "volume": volume_id, "attachment": attachment, "id": str(uuid.uuid4())}

@@ -1,7 +1,8 @@
 """What lies on the backend against the rows of volumes and snapshots.
 
 ``data.orphan``: something of ours that no row and no live operation knows. ``data.missing``: a row that claims data
-which is gone or too small; no repair brings it back, so the row is told the truth.
+which is gone or too small; no repair brings it back, so the row is told the truth. ``account.unbound``: CHAP
+credentials that no export uses.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,8 +45,10 @@ class DataCheck:
         self._database = database
 
     def look(self) -> Iterable[Case]:
-        found = [each for each in self._driver.audit() if each.kind != "export"]
+        audited = self._driver.audit()
+        found = [each for each in audited if each.kind != "export"]
         rows = self._rows()
+        yield from (self._account(each) for each in audited if each.kind == "export" and each.id is None)
         yield from (self._orphan(each) for each in found if _is_orphan(each, rows))
         yield from self._missing(found, rows)
 
@@ -71,6 +74,17 @@ class DataCheck:
         )
         locks = () if left.id is None else (left.id, export_lock(left.id))
         return Case(finding, locks, mend=lambda: self._driver.remove_leftover(left))
+
+    def _account(self, left: Leftover) -> Case:
+        finding = Finding(
+            kind="account.unbound",
+            subject_type="account",
+            subject=left.where,
+            evidence=f"the target of {self._host} knows account {left.where}, and no export uses it",
+            repair="remove the account",
+            host=self._host,
+        )
+        return Case(finding, mend=lambda: self._driver.remove_leftover(left))
 
     def _missing(self, found: Iterable[Leftover], rows: _Rows) -> Iterator[Case]:
         seen = {(each.kind, each.id): each for each in found}

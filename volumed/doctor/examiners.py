@@ -62,9 +62,9 @@ class BackendExaminer:
         self._locks = locks
         self._one_at_a_time = threading.Lock()
         self._checks: Checks = (
-            (("data.orphan", "data.missing"), DataCheck(host, driver, database)),
+            (("data.orphan", "data.missing", "account.unbound"), DataCheck(host, driver, database)),
             (
-                ("export.unwanted", "export.missing", "export.different", "account.unbound"),
+                ("export.unwanted", "export.missing", "export.different"),
                 ExportCheck(host, driver, database, always, serving),
             ),
             (("cleanup.failed",), CleanupCheck(host, driver, database)),

@@ -1,7 +1,7 @@
-"""Exports and accounts against the attachments that want them.
+"""Exports against the attachments that want them.
 
 ``export.unwanted``: somebody may reach a volume whom no attachment names. ``export.missing`` and ``export.different``:
-an attachment's initiator cannot get in, or others can. ``account.unbound``: CHAP credentials of no target.
+an attachment's initiator cannot get in, or others can.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,14 +10,11 @@ from volumed.db import attachments, findings, volumes
 from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.driver.exported import is_as_wanted
-from volumed.driver.interface import Access, ActualExport, Driver, Leftover, VolumeRef
+from volumed.driver.interface import Access, ActualExport, Driver, VolumeRef
 from volumed.driver.references import access_of, is_reachable, volume_ref
 from volumed.model.findings import Finding
 from volumed.model.states import WHOLE_VOLUME
 from volumed.operations.locks import export_lock
-
-#: The lock under which accounts without a target are examined; an operation never takes it.
-ACCOUNTS_LOCK = "doctor-accounts"
 
 
 class ExportCheck:
@@ -31,11 +28,9 @@ class ExportCheck:
         self._serving = serving
 
     def look(self) -> Iterable[Case]:
-        unbound = [each for each in self._driver.audit() if each.kind == "export" and each.id is None]
         actual = self._driver.exports()
         wanted, busy = self._wanted()
-        yield from map(self._account, unbound)
-        yield from self._differences(actual, wanted, busy)
+        return self._differences(actual, wanted, busy)
 
     def _wanted(self) -> tuple[Mapping[str, list[Access]], frozenset[str]]:
         with self._database.snapshot() as tx:
@@ -98,17 +93,6 @@ class ExportCheck:
             self._driver.ensure_export(volume_ref(volume), accesses)
         else:
             self._driver.remove_export(VolumeRef(id=volume_id, size=0, pool=""))
-
-    def _account(self, left: Leftover) -> Case:
-        finding = Finding(
-            kind="account.unbound",
-            subject_type="account",
-            subject=left.where,
-            evidence=f"the target of {self._host} knows account {left.where}, and no export uses it",
-            repair="remove the account",
-            host=self._host,
-        )
-        return Case(finding, (ACCOUNTS_LOCK,), mend=lambda: self._driver.remove_leftover(left))
 
 
 def _people(found: ActualExport) -> str:

@@ -151,6 +151,17 @@ class DriverConformance:
         assert stage.holds(driver, stage.volume)
         assert stage.holds(driver, stage.source, pattern=3)
 
+    def test_what_an_audit_found_is_removed_and_nothing_beside_it(self, driver: Driver, stage: Stage) -> None:
+        driver.create(stage.source)
+        stage.fill(driver, stage.source)
+        driver.create(stage.volume)
+        before = set(driver.audit())
+        (left,) = [found for found in before if found.id == stage.volume.id]
+        driver.remove_leftover(left)
+        driver.remove_leftover(left)
+        assert set(driver.audit()) == before - {left}
+        assert stage.holds(driver, stage.source)
+
     def test_a_copy_that_is_stopped_leaves_nothing(self, driver: Driver, stage: Stage) -> None:
         driver.create(stage.source)
         stage.fill(driver, stage.source)
