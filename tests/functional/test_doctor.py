@@ -157,6 +157,19 @@ def test_what_is_asked_wrongly_is_refused_and_strangers_are(daemon: Daemon, rest
     assert command(daemon, "--repair")[0] == 2
 
 
+def test_a_backend_that_cannot_be_looked_at_is_named_and_nothing_is_called_clean(
+    daemon: Daemon, rest: Session, healthy: Outside
+) -> None:
+    aside = daemon.state / "aside"
+    healthy.pool.rename(aside)
+    status, document = command(daemon)
+    (blind,) = document["doctor"]["not_looked_at"]
+    assert (status, blind["host"], "is gone" in blind["reason"]) == (2, Seeds(daemon, rest).host(), True), blind
+    assert rest.post("/doctor", json={"repair": {"all": True}}).status_code == 503
+    aside.rename(healthy.pool)
+    assert command(daemon)[0] == 0
+
+
 def test_a_repair_that_dies_in_the_middle_is_ended_by_the_next_start() -> None:
     with running_daemon(environment={"VOLUMED_CRASH_POINT": "file.discard.after"}) as daemon:
         rest = daemon.session()

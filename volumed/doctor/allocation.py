@@ -8,6 +8,7 @@ from volumed.db import pools, recounts
 from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.model.findings import Finding
+from volumed.model.records import Operation
 
 Allocation = tuple[int, int]
 
@@ -39,7 +40,7 @@ def _case(storage_id: str, said: Allocation, counted: Allocation) -> Case:
         repair="count again and store the sum",
     )
 
-    def write(tx: Connection, repair_id: str) -> None:
+    def write(tx: Connection, operation: Operation) -> None:
         recounts.settle_allocation(tx, storage_id)
 
     return Case(finding, write=write)

@@ -13,7 +13,9 @@ from volumed.doctor.case import Case
 from volumed.model import attached
 from volumed.model.errors import NotFound
 from volumed.model.findings import Finding
+from volumed.model.records import Operation
 from volumed.model.states import AttachStatus, VolumeStatus
+from volumed.operations import notifications
 from volumed.operations.attached import settle
 
 _RESTING = (VolumeStatus.AVAILABLE, VolumeStatus.RESERVED, VolumeStatus.IN_USE)
@@ -57,11 +59,11 @@ def _case(volume_id: str, status: str, attach_statuses: Collection[str]) -> Case
         volume_id=volume_id,
     )
 
-    def write(tx: Connection, repair_id: str) -> None:
+    def write(tx: Connection, operation: Operation) -> None:
         try:
             volumes.touch(tx, volume_id)
         except NotFound:
             return
-        settle(tx, volume_id)
+        notifications.of_volume(tx, operation, volumes.get(tx, volume_id), "repair.end", settle(tx, volume_id))
 
     return Case(finding, write=write)

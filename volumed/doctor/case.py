@@ -14,6 +14,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from volumed.model.findings import Finding
+from volumed.model.records import Operation
 from volumed.operations.locks import Claims, NodeLocks, ResourceLocked
 
 #: Locks that are held together at most while a check looks again.
@@ -24,7 +25,7 @@ def _no_effect() -> None:
     """The backend is as it should be; only rows are not."""
 
 
-def _no_rows(tx: Connection, repair_id: str) -> None:
+def _no_rows(tx: Connection, operation: Operation) -> None:
     """The rows are as they should be; only the backend is not."""
 
 
@@ -36,8 +37,8 @@ class Case:
     locks: tuple[str, ...] = ()
     #: The repair's effect on the backend; it may run twice.
     mend: Callable[[], None] = _no_effect
-    #: The repair's change of rows, in the transaction that ends the repairing operation, whose id it is given.
-    write: Callable[[Connection, str], None] = _no_rows
+    #: The repair's change of rows, in the transaction that ends the repairing operation, which it is given.
+    write: Callable[[Connection, Operation], None] = _no_rows
 
 
 class Check(Protocol):

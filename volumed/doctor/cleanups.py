@@ -29,30 +29,28 @@ class CleanupCheck:
             placed = findings.sizes_on(tx, self._host) if failed else {}
         return [self._case(each, each.volume_id in placed) for each in failed if each.volume_id not in busy]
 
-    def _case(self, operation: Operation, is_here_again: bool) -> Case:
+    def _case(self, failed: Operation, is_here_again: bool) -> Case:
         """``is_here_again``: the volume has come back to this backend, so there is nothing to remove."""
-        reason = (operation.error or {}).get("message", "no reason was given")
+        reason = (failed.error or {}).get("message", "no reason was given")
         finding = Finding(
             kind="cleanup.failed",
             subject_type="operation",
-            subject=operation.id,
-            evidence=f"what was left of volume {operation.volume_id} on {self._host} could not be removed: {reason}",
+            subject=failed.id,
+            evidence=f"what was left of volume {failed.volume_id} on {self._host} could not be removed: {reason}",
             repair="remove what is left and give its allocation back",
             host=self._host,
-            volume_id=operation.volume_id,
+            volume_id=failed.volume_id,
         )
 
         def mend() -> None:
             if not is_here_again:
-                left = VolumeRef(
-                    operation.volume_id, operation.args["size"], pool_of(operation.args["host"] or "") or ""
-                )
+                left = VolumeRef(failed.volume_id, failed.args["size"], pool_of(failed.args["host"] or "") or "")
                 self._driver.remove_export(left)
                 self._driver.delete(left)
 
-        def write(tx: Connection, repair_id: str) -> None:
-            findings.mark_repaired(tx, operation, repair_id)
-            if operation.args.get("storage_id"):
-                pools.adjust(tx, operation.args["storage_id"], -operation.args["size"], -1)
+        def write(tx: Connection, operation: Operation) -> None:
+            findings.mark_repaired(tx, failed, operation.id)
+            if failed.args.get("storage_id"):
+                pools.adjust(tx, failed.args["storage_id"], -failed.args["size"], -1)
 
-        return Case(finding, (operation.volume_id, export_lock(operation.volume_id)), mend, write)
+        return Case(finding, (failed.volume_id, export_lock(failed.volume_id)), mend, write)

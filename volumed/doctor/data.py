@@ -16,8 +16,9 @@ from volumed.doctor.case import Case
 from volumed.driver.interface import Driver, Leftover
 from volumed.driver.references import snapshot_ref, volume_ref
 from volumed.model.findings import Finding
-from volumed.model.records import Snapshot, Volume
+from volumed.model.records import Operation, Snapshot, Volume
 from volumed.model.states import WHOLE_VOLUME, SnapshotStatus, VolumeStatus
+from volumed.operations import notifications
 from volumed.operations.locks import export_lock
 
 GIB = 1024**3
@@ -125,9 +126,10 @@ class DataCheck:
             "data.missing", "volume", volume.id, evidence, "set the volume to error", self._host, volume.id
         )
 
-        def write(tx: Connection, repair_id: str) -> None:
+        def write(tx: Connection, operation: Operation) -> None:
             error = _data_missing(evidence)
             volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.ERROR, error=error)
+            notifications.of_volume(tx, operation, volume, "repair.end", VolumeStatus.ERROR, error=error)
 
         return Case(finding, (volume.id, export_lock(volume.id)), write=write)
 
@@ -136,9 +138,10 @@ class DataCheck:
         repair = "set the snapshot to error"
         finding = Finding("data.missing", "snapshot", snapshot.id, evidence, repair, self._host, snapshot.volume_id)
 
-        def write(tx: Connection, repair_id: str) -> None:
+        def write(tx: Connection, operation: Operation) -> None:
             error = _data_missing(evidence)
             snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.ERROR, error=error)
+            notifications.of_snapshot(tx, operation, snapshot, "repair.end", SnapshotStatus.ERROR, error=error)
 
         return Case(finding, (snapshot.id,), write=write)
 

@@ -12,6 +12,7 @@ from volumed.db import findings, idempotency
 from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.model.findings import Finding
+from volumed.model.records import Operation
 
 #: Seconds that an event may wait; they are published every second.
 PATIENCE = 60.0
@@ -46,7 +47,7 @@ class HousekeepingCheck:
             repair="forget them",
         )
 
-        def write(tx: Connection, repair_id: str) -> None:
+        def write(tx: Connection, operation: Operation) -> None:
             while idempotency.prune(tx, self._retention):
                 pass
 

@@ -9,6 +9,7 @@ from volumed.db.engine import Database
 from volumed.db.recounts import QuotaKey
 from volumed.doctor.case import Case
 from volumed.model.findings import Finding
+from volumed.model.records import Operation
 
 
 class QuotaCheck:
@@ -37,7 +38,7 @@ class QuotaCheck:
             repair="count again and store the sum",
         )
 
-        def write(tx: Connection, repair_id: str) -> None:
+        def write(tx: Connection, operation: Operation) -> None:
             recounts.settle_quota(tx, key, self._count_snapshot_gigabytes)
 
         return Case(finding, write=write)

@@ -62,7 +62,7 @@ class Repair:
 
     def succeed(self, tx: Connection, work: RepairWork) -> PoolChange | None:
         if work.case is not None:
-            work.case.write(tx, work.operation.id)
+            work.case.write(tx, work.operation)
         return None
 
     def fail(self, tx: Connection, work: RepairWork, error: Json) -> PoolChange | None:

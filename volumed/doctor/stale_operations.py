@@ -31,40 +31,39 @@ class OperationCheck:
         return [*map(_keeps_key, ended), *map(_without_resource, alone)]
 
 
-def _keeps_key(operation: Operation) -> Case:
+def _keeps_key(ended: Operation) -> Case:
     finding = Finding(
         kind="operation.keeps_key",
         subject_type="operation",
-        subject=operation.id,
+        subject=ended.id,
         evidence=(
-            f"operation {operation.id} ({operation.kind}) is {operation.state}, and still it keeps "
-            f"{operation.resource_type} {operation.resource_id} from other operations"
+            f"operation {ended.id} ({ended.kind}) is {ended.state}, and still it keeps "
+            f"{ended.resource_type} {ended.resource_id} from other operations"
         ),
         repair="let the resource go",
-        volume_id=operation.volume_id,
+        volume_id=ended.volume_id,
     )
 
-    def write(tx: Connection, repair_id: str) -> None:
-        findings.drop_key(tx, operation.id)
+    def write(tx: Connection, operation: Operation) -> None:
+        findings.drop_key(tx, ended.id)
 
     return Case(finding, write=write)
 
 
-def _without_resource(operation: Operation) -> Case:
+def _without_resource(alone: Operation) -> Case:
     evidence = (
-        f"operation {operation.id} ({operation.kind}) is {operation.state}, and {operation.resource_type} "
-        f"{operation.resource_id} is gone"
+        f"operation {alone.id} ({alone.kind}) is {alone.state}, and {alone.resource_type} {alone.resource_id} is gone"
     )
     finding = Finding(
         kind="operation.without_resource",
         subject_type="operation",
-        subject=operation.id,
+        subject=alone.id,
         evidence=evidence,
         repair="end the operation as failed",
-        volume_id=operation.volume_id,
+        volume_id=alone.volume_id,
     )
 
-    def write(tx: Connection, repair_id: str) -> None:
-        findings.end_without_resource(tx, operation.id, {"type": "ResourceGone", "message": evidence})
+    def write(tx: Connection, operation: Operation) -> None:
+        findings.end_without_resource(tx, alone.id, {"type": "ResourceGone", "message": evidence})
 
     return Case(finding, write=write)

@@ -13,7 +13,9 @@ from volumed.db.findings import Stranded
 from volumed.doctor.case import Case
 from volumed.model.errors import NotFound
 from volumed.model.findings import Finding
+from volumed.model.records import Operation
 from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
+from volumed.operations import notifications
 from volumed.operations.attached import settle
 
 #: Seconds after which no sweep is expected to adopt it any more.
@@ -54,22 +56,25 @@ def _case(found: Stranded) -> Case:
         volume_id=found.volume_id,
     )
 
-    def write(tx: Connection, repair_id: str) -> None:
+    def write(tx: Connection, operation: Operation) -> None:
         error = {"type": "Stranded", "message": evidence}
         try:
-            _end(tx, found, end, error)
+            _end(tx, operation, found, end, error)
         except NotFound:
             return
 
     return Case(finding, write=write)
 
 
-def _end(tx: Connection, found: Stranded, end: str, error: dict[str, str]) -> None:
+def _end(tx: Connection, operation: Operation, found: Stranded, end: str, error: dict[str, str]) -> None:
     if found.resource_type == "volume":
         volumes.move(tx, found.id, VolumeStatus(found.status), VolumeStatus(end), error=error)
+        notifications.of_volume(tx, operation, volumes.get(tx, found.id), "repair.end", end, error=error)
     elif found.resource_type == "snapshot":
         snapshots.move(tx, found.id, SnapshotStatus(found.status), SnapshotStatus(end), error=error)
+        notifications.of_snapshot(tx, operation, snapshots.get(tx, found.id), "repair.end", end, error=error)
     else:
         volumes.touch(tx, found.volume_id)
         attachments.move(tx, found.id, AttachStatus(found.status), AttachStatus(end), error=error)
-        settle(tx, found.volume_id)
+        volume, status = volumes.get(tx, found.volume_id), settle(tx, found.volume_id)
+        notifications.of_volume(tx, operation, volume, "repair.end", status, attachment_id=found.id, error=error)

@@ -67,7 +67,7 @@ def _apply(backend: Backend, locks: NodeLocks, volume_id: str) -> bool:
                 settle(backend, volume)
             return True
     except ResourceLocked:
-        return True  # an operation works on it and settles it
+        return False  # an operation works on it and settles it, or the doctor looks at it: the next round sees
     except BackendError as error:
         LOG.warning("export of volume %s cannot be restored: %s", volume_id, error)
         return False

@@ -126,6 +126,16 @@ class Ward:
         self.database.write(operations.add, new)
         return operation_id
 
+    def forget(self, volume_id: str) -> None:
+        """The volume's row goes with its quota and allocation, as at the end of a delete."""
+
+        def remove(tx: Any) -> None:
+            if volumes.remove(tx, volume_id):
+                quotas.adjust(tx, "p", quota_use.negative(quota_use.of_volume(1, "plain")))
+                pools.adjust(tx, "storage", -1, -1)
+
+        self.database.write(remove)
+
     def sql(self, statement: str, **values: Any) -> None:
         self.database.write(lambda tx: tx.execute(text(statement), values))
 
@@ -137,7 +147,10 @@ class Ward:
         """Carry the repair out as the backend's manager does; the operation after it."""
         record = {"finding": finding.as_record()}
         volume_id = finding.volume_id or finding.id
-        operation_id = self.operation(REPAIR, str(uuid.uuid4()), volume_id, resource_type=FINDING, args=record)
+        return self.run(self.operation(REPAIR, str(uuid.uuid4()), volume_id, resource_type=FINDING, args=record))
+
+    def run(self, operation_id: str) -> Operation:
+        """Let the engine take the operation once; the operation after it."""
         Engine(
             self.database,
             self.locks,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from volumed.driver.errors import BackendBusy
 from volumed.driver.interface import Access, VolumeRef
 from volumed.operations.locks import Claims
 
@@ -61,6 +62,63 @@ def test_what_is_locked_is_in_work_and_no_finding(ward: "Ward") -> None:
     (ward.pool / f"volume-{left}").touch()
     with ward.locks.holding(Claims(exclusive=[left]), patience=0):
         assert ward.found() == []
+    assert ward.kinds() == ["data.orphan"]
+
+
+def test_a_delete_that_ends_between_the_backend_and_the_rows_is_no_finding(
+    ward: "Ward", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id = ward.volume()
+    audit = ward.driver.audit
+
+    def overtaken() -> object:
+        found = audit()
+        ward.driver.delete(ref(volume_id))
+        ward.forget(volume_id)
+        return found
+
+    monkeypatch.setattr(ward.driver, "audit", overtaken)
+    assert ward.found() == []
+
+
+def test_a_detach_that_ends_between_the_target_and_the_rows_is_no_finding(
+    ward: "Ward", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id = ward.volume()
+    ward.driver.ensure_export(ref(volume_id), [STRANGER])
+    exports = ward.driver.exports
+
+    def overtaken() -> object:
+        found = exports()
+        ward.driver.remove_export(ref(volume_id))
+        return found
+
+    monkeypatch.setattr(ward.driver, "exports", overtaken)
+    assert ward.found() == []
+
+
+def test_a_repair_of_a_status_writes_its_event(ward: "Ward") -> None:
+    volume_id = ward.volume(made=False)
+    (finding,) = ward.found()
+    operation = ward.repair(finding)
+    query = "SELECT event_type FROM events WHERE resource_id = :volume AND operation_id = :operation"
+    assert ward.value(query, volume=volume_id, operation=operation.id) == "volume.repair.end"
+
+
+def test_a_repair_that_the_backend_refuses_is_tried_again_and_then_fails_with_the_reason(
+    ward: "Ward", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ward.pool / "volume-left").touch()
+    (finding,) = ward.found()
+
+    def refuse(left: object) -> None:
+        raise BackendBusy(what="volume left", backend="disk", reason="somebody is logged in")
+
+    monkeypatch.setattr(ward.driver, "remove_leftover", refuse)
+    operation = ward.repair(finding)
+    assert (operation.state, operation.wait_reason) == ("waiting", "volume left on disk is busy: somebody is logged in")
+    time.sleep(0.1)
+    assert ward.run(operation.id).state == "failed"
     assert ward.kinds() == ["data.orphan"]
 
 

@@ -141,11 +141,11 @@ def test_one_access_more_or_less_is_a_difference(node: Node) -> None:
     assert node.reconcile() == (True, [f"ensure {volume}"])
 
 
-def test_what_an_operation_works_on_is_left_to_it(node: Node) -> None:
+def test_what_somebody_works_on_is_left_to_him_and_looked_at_again(node: Node) -> None:
     volume = node.volume()
     node.attachment(volume)
     with node.locks.holding(Claims(exclusive=[lock_of(volume)]), patience=0):
-        assert node.reconcile() == (True, [])
+        assert node.reconcile() == (False, [])
     assert node.reconcile() == (True, [f"ensure {volume}"])
 
 
