@@ -27,7 +27,7 @@ from volumed.model.findings import Finding
 from volumed.model.records import Json
 from volumed.operations.engine import Engine
 from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
-from volumed.volume.manager import rules_of
+from volumed.volume.worker import rules_of
 
 
 def examine(wishes: Wishes, repair: Json | None) -> Json:

@@ -28,6 +28,9 @@ CHANGE_SPACING = 0.5
 class Manager(Endpoint, Protocol):
     """What a service is for: an RPC endpoint with a life cycle."""
 
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What may be called on this service, itself among it."""
+
     def init_host(self) -> None:
         """Begin to work; never waits for a backend or for old work."""
 
@@ -66,7 +69,7 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._manager = manager
         self._transport = transport
         self._server = make_server(
-            transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher([manager])
+            transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher(manager.endpoints())
         )
         reports = (
             PeriodicTask("report of state", self._report, conf.report_interval),

@@ -18,6 +18,7 @@ from volumed.model.context import RequestContext
 from volumed.model.errors import InvalidField
 from volumed.operations.periodic import PeriodicTask
 from volumed.operations.sweep import Sweep
+from volumed.rpc.dispatcher import Endpoint
 from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler import adoption, plugins, reports
 from volumed.scheduler.fleet import Fleet
@@ -112,6 +113,10 @@ class SchedulerManager:
         return [each for each in pools if _matches(each, filters or {})]
 
     # --- life cycle ---
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What may be called on this service."""
+        return (self,)
 
     def init_host(self) -> None:
         """Begin to work: the queue is swept. Never waits."""

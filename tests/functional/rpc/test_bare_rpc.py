@@ -190,7 +190,7 @@ def test_a_message_for_an_operation_of_another_queue_changes_nothing(rig: Rig) -
 
 
 def test_a_lost_cast_is_found_by_the_sweep(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("volumed.volume.manager.LOST_AGE", 0.1)
+    monkeypatch.setattr("volumed.volume.worker.LOST_AGE", 0.1)
     volume_id = rig.volume(host=f"{rig.host}#pool")
     rig.until(lambda: rig.read(volumes.get, volume_id).status == "available")
 
@@ -279,7 +279,7 @@ def test_what_is_not_creating_is_not_created(rig: Rig) -> None:
 
 
 def test_version_and_options_are_told_and_secrets_are_not(rig: Rig) -> None:
-    assert rig.call("service_version")["rpc"] == "1.5"
+    assert rig.call("service_version")["rpc"] == "1.4"
     told = rig.call("service_config")
     assert told["disk"]["target_helper"] == "fake"
     assert told["database"]["connection"] == "***"

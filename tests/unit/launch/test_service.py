@@ -38,6 +38,9 @@ class Notes:
         self.seen.append("ask")
         return "answer"
 
+    def endpoints(self) -> tuple[Any, ...]:
+        return (self,)
+
     def init_host(self) -> None:
         self.seen.append("init_host")
 

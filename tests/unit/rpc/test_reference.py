@@ -9,6 +9,7 @@ import pytest
 
 from volumed.model.context import RequestContext
 from volumed.scheduler.manager import SchedulerManager
+from volumed.volume.diagnosis import DiagnosisEndpoint
 from volumed.volume.manager import VolumeManager
 
 TEXT = (Path(__file__).parents[3] / "docs" / "rpc.md").read_text()
@@ -16,8 +17,8 @@ TEXT = (Path(__file__).parents[3] / "docs" / "rpc.md").read_text()
 
 @pytest.mark.parametrize(
     ("manager", "title"),
-    [(VolumeManager, "Volume manager"), (SchedulerManager, "Scheduler")],
-    ids=["volume", "scheduler"],
+    [(VolumeManager, "Volume manager"), (DiagnosisEndpoint, "Diagnosis"), (SchedulerManager, "Scheduler")],
+    ids=["volume", "diagnosis", "scheduler"],
 )
 def test_every_method_is_described_with_its_arguments(manager: Any, title: str) -> None:
     section = TEXT.partition(f"## {title}, version {manager.RPC_VERSION}")[2].partition("\n## ")[0]

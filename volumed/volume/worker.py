@@ -1,0 +1,244 @@
+"""The work of one backend, from start to stop: its driver, what runs its operations, its exports and its reports.
+
+Puts the parts together and keeps them alive. What an operation does is in its own module; what RPC may ask, in
+``manager``.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from volumed.db import deployment, operations, pools
+from volumed.db.engine import Database
+from volumed.driver.interface import Driver, Owner
+from volumed.driver.registry import Setup, load_driver
+from volumed.model.context import RequestContext
+from volumed.model.errors import BackendError
+from volumed.model.records import Json, Operation
+from volumed.operations.ends import EndPoller
+from volumed.operations.engine import Engine, Rules
+from volumed.operations.examination import BackendExaminer
+from volumed.operations.lanes import LONG, SHORT, Lanes
+from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
+from volumed.operations.procedure import Procedure
+from volumed.operations.sweep import Sweep
+from volumed.rpc.scheduler_client import SchedulerClient
+from volumed.volume import exports
+from volumed.volume.adoption import Adoption
+from volumed.volume.attach import Attach
+from volumed.volume.backend import Backend
+from volumed.volume.capabilities import Reporter
+from volumed.volume.cleanup import Cleanup
+from volumed.volume.connections import Connections
+from volumed.volume.create import CreateVolume
+from volumed.volume.create_snapshot import CreateSnapshot
+from volumed.volume.delete import DeleteVolume
+from volumed.volume.delete_snapshot import DeleteSnapshot
+from volumed.volume.detach import Detach
+from volumed.volume.extend import ExtendVolume
+from volumed.volume.startup import Startup
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that a volume may be in transit without an operation before it counts as lost.
+LOST_AGE = 10.0
+
+#: Makes what examines a backend: of ``host@backend``, its driver, the rows, the node's locks, ``export_on_create``.
+MakeExaminer = Callable[[str, Driver, Database, NodeLocks, bool], BackendExaminer]
+
+
+class BackendWorker:
+    """Works for ``host@name``. ``state_path`` is this node's folder; ``incarnation`` names this process's life.
+
+    Raises ``ConfigurationError`` for a driver or target that is not installed.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        name: str,
+        database: Database,
+        scheduler: SchedulerClient,
+        state_path: Path,
+        incarnation: str,
+        make_examiner: MakeExaminer,
+    ) -> None:
+        self.host = f"{conf.host}@{name}"
+        self._conf = conf
+        self._database = database
+        self._scheduler = scheduler
+        self._incarnation = incarnation
+        folder = state_path / "locks"
+        self._lock = ServiceLock(folder / f"{SERVICE_PREFIX}{self.host}.lock", f"volumed-volume {self.host}")
+        self._locks = NodeLocks(folder)
+        self._driver = _driver(conf, name, database, state_path)
+        self._backend = Backend(self.host, self._driver, database, conf[name].export_on_create)
+        self.examiner = make_examiner(self.host, self._driver, database, self._locks, self._backend.export_on_create)
+        self._startup = Startup(self.host, self._driver, self._ready)
+        self._reporter = Reporter(
+            self._about(conf[name], name), self._driver.capabilities, self._send, conf.capability_interval
+        )
+        self._lanes, self._engine = self._make_engine()
+        self._sweep = Sweep(self.host, conf.operations.sweep_interval, self._look)
+        self._ends = EndPoller(database)
+        self.adoption = Adoption(
+            database,
+            self.host,
+            lambda: self._driver.capabilities().pools,
+            count_snapshot_gigabytes=not conf.quota.no_snapshot_gb_quota,
+        )
+        self.connections = Connections(database, self.host, self._ends, self.wake, conf.rpc.response_timeout)
+        self._looked = False
+        #: Whether the exports were what the rows want when they were last compared.
+        self._settled = False
+        #: Why the target does not work although the backend was up already.
+        self._trouble: str | None = None
+
+    def _make_engine(self) -> tuple[Lanes, Engine]:
+        workers = {SHORT: self._conf.operations.short_workers, LONG: self._conf.operations.long_workers}
+        lanes = Lanes(self.host, workers, lambda operation_id: engine.run(operation_id))
+        engine = Engine(
+            self._database,
+            self._locks,
+            queue=self.host,
+            worker=self._incarnation,
+            procedures=self._procedures(),
+            rules=rules_of(self._conf.operations),
+            wake_after=lanes.wake_after,
+            place_again=self._place_again,
+        )
+        return lanes, engine
+
+    def _procedures(self) -> Sequence[Procedure]:
+        backend, reporter = self._backend, self._reporter
+        count_gigabytes = not self._conf.quota.no_snapshot_gb_quota
+        return (
+            CreateVolume(backend, reporter),
+            DeleteVolume(backend, reporter, count_gigabytes),
+            ExtendVolume(backend, reporter),
+            CreateSnapshot(backend, reporter),
+            DeleteSnapshot(backend, reporter, count_gigabytes),
+            Attach(backend, self._unsettle),
+            Detach(backend),
+            Cleanup(backend, reporter),
+            self.examiner.repairs,
+        )
+
+    def start(self) -> None:
+        """Become the backend's one process and start it up in the background. Raises ``ServiceLocked``."""
+        self._lock.take(f"incarnation {self._incarnation}")
+        self._startup.start()
+
+    def _ready(self) -> None:
+        """The driver is up: take up what was left, tell the schedulers, and restore exports.
+
+        What may fail comes before the threads: it is all tried again, and a thread starts only once. Exports that
+        cannot be restored are tried again with each look at the target.
+        """
+        for pool in self._driver.capabilities().pools:
+            self._database.write(pools.ensure, pool.storage_id)
+        self._locks.tidy()
+        self._lanes.start()
+        self._reporter.start()
+        self._sweep.start()
+        self._look_at_target()
+
+    def state(self) -> tuple[str, str | None]:
+        """``up``, ``starting`` or ``down``, with the reason."""
+        return ("down", self._trouble) if self._trouble else self._startup.state()
+
+    def wake(self, operation_id: str, lane: str = SHORT) -> None:
+        """Run the operation if there is something to run."""
+        self._lanes.wake(operation_id, lane)
+
+    def report_soon(self) -> None:
+        """Tell the schedulers within a moment what the backend can do."""
+        self._reporter.changed()
+
+    def report_now(self) -> None:
+        """Tell them now; a backend that is not up yet reports as soon as it is."""
+        if self._startup.state()[0] == "up":
+            self._reporter.publish()
+
+    def stop(self, timeout: float) -> None:
+        """Take no new work, let what runs end within ``timeout`` seconds, and let go of the backend."""
+        self._startup.stop()
+        self._sweep.stop()
+        if not self._lanes.stop(timeout):
+            self._engine.stop()
+            LOG.warning("%s stops with work under way; the next start goes on with it", self.host)
+        self._reporter.stop()
+        self._ends.stop()
+        self._driver.close()
+        self._lock.release()
+
+    def check_target(self) -> None:
+        """Restore what the target lost, or what could not be restored before; say ``down`` while it does not work."""
+        if self._startup.state()[0] == "up":
+            self._look_at_target()
+
+    def _unsettle(self) -> None:
+        self._settled = False
+
+    def _look_at_target(self) -> None:
+        try:
+            if self._driver.check_health() or not self._settled:
+                self._settled = False
+                self._settled = exports.reconcile(self._backend, self._locks)
+        except BackendError as error:
+            if self._trouble != str(error):
+                LOG.error("the target of %s does not work, it is looked after on and on: %s", self.host, error)
+            self._trouble = str(error)
+        else:
+            self._trouble = None
+
+    def _look(self) -> None:
+        age = self._conf.operations.sweep_age if self._looked else 0.0
+        with self._database.reading() as tx:
+            due = operations.due(tx, self.host, self._incarnation, age)
+        for operation_id, lane in due:
+            self._lanes.wake(operation_id, lane)
+        for operation_id in self._engine.dropped():
+            self._lanes.wake(operation_id, SHORT)
+        for operation_id in self.adoption.lost(LOST_AGE):
+            self._lanes.wake(operation_id, SHORT)
+        self._looked = True
+
+    def _place_again(self, operation: Operation) -> None:
+        context = RequestContext(operation.user_id, operation.project_id, False, operation.request_id)
+        self._scheduler.create_volume(context, operation.volume_id, operation.id)
+
+    def _about(self, options: Any, name: str) -> Json:
+        return {
+            "service_name": options.volume_backend_name or name,
+            "host": self.host,
+            "incarnation": self._incarnation,
+            "availability_zone": options.backend_availability_zone or self._conf.storage_availability_zone,
+        }
+
+    def _send(self, report: Json) -> None:
+        for pool in report["pools"]:
+            pool["volume_backend_name"] = report["service_name"]
+        context = RequestContext("volumed", "volumed", True, f"req-{self._incarnation}")
+        self._scheduler.update_service_capabilities(context, report["service_name"], self.host, report)
+
+
+def _driver(conf: cfg.ConfigOpts, name: str, database: Database, state_path: Path) -> Driver:
+    with database.reading() as tx:
+        owner = Owner(deployment.get_id(tx), name)
+    return load_driver(conf, Setup(name, conf.host, owner, conf[name], state_path))
+
+
+def rules_of(options: Any) -> Rules:
+    """How stubborn the engine of a volume service is, by the group ``operations``."""
+    return Rules(
+        forward_retries=options.forward_retries,
+        retry_pause=options.retry_pause,
+        undo_timeout=options.undo_timeout,
+        lock_patience=options.lock_patience,
+        progress_interval=options.progress_interval,
+        endless=frozenset({Cleanup.kind}),
+    )
