@@ -51,6 +51,11 @@ class Published:
         self._judge_headers(said, self._resolved(declared), headers)
         self._judge_body(said, name, declared, body)
 
+    @property
+    def paths(self) -> list[str]:
+        """Every path of the document."""
+        return list(self._document["paths"])
+
     def template(self, path: str) -> str | None:
         """The path of the document that ``path`` is one of."""
         return next((template for pattern, template in self._paths if pattern.fullmatch(path.rstrip("/") or "/")), None)

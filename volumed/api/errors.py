@@ -60,12 +60,17 @@ def code_of(error: errors.VolumedError) -> HTTPStatus | None:
     return next((code for family, code in _CODES if isinstance(error, family)), None)
 
 
+def fault(code: int, message: str) -> bytes:
+    """The body of an error in OpenStack's form."""
+    return orjson.dumps({_NAMES.get(code, "computeFault"): {"code": int(code), "message": message}})
+
+
 def answer(resp: falcon.Response, code: int, message: str) -> None:
     """Fill the response with an error in OpenStack's form."""
     resp.status = code
     resp.content_type = falcon.MEDIA_JSON
     resp.text = None
-    resp.data = orjson.dumps({_NAMES.get(code, "computeFault"): {"code": code, "message": message}})
+    resp.data = fault(code, message)
     if code == HTTPStatus.SERVICE_UNAVAILABLE:
         resp.set_header("Retry-After", str(RETRY_AFTER))
 

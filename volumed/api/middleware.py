@@ -5,7 +5,7 @@ Requests get an id, the project leaves the path, the caller is identified, the m
 
 import logging
 import re
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import falcon
@@ -56,7 +56,7 @@ class ProjectPaths:
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
         parts = req.path.split("/", 3)
-        if len(parts) < 3 or parts[1] != "v3" or parts[2] in self._collections:
+        if len(parts) < 3 or parts[1] != "v3" or not parts[2] or parts[2] in self._collections:
             return
         req.path_project = parts[2]
         req.path = "/v3/" + parts[3] if len(parts) == 4 else "/v3"
@@ -99,12 +99,23 @@ class Bodies:
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
         if req.method in {"GET", "HEAD", "DELETE", "OPTIONS"}:
             return
-        if (req.content_length or 0) > self._limit:
-            raise falcon.HTTPContentTooLarge(description=f"The body has more than {self._limit} bytes.")
-        stream: Any = req.bounded_stream if req.content_length is not None else req.stream
-        # Without a length only a chunked body has an end of its own; any other would be waited for in vain.
-        if req.content_length is None and req.get_header("Transfer-Encoding", default="").lower() != "chunked":
-            return
-        req.body = stream.read(self._limit + 1)
+        length = req.content_length
+        if length is None and req.get_header("Transfer-Encoding", default="").lower() != "chunked":
+            return  # without a length only a chunked body has an end of its own; any other would be waited for in vain
+        if (length or 0) > self._limit:
+            raise self._too_large()
+        try:
+            req.body = (req.stream if length is None else req.bounded_stream).read(self._limit + 1)
+        except (ValueError, OverflowError, ConnectionError) as error:
+            raise Invalid(reason="The body breaks off, or its chunks are malformed.") from error
+        except TimeoutError as error:
+            raise falcon.HTTPError("408 Request Timeout", description="The body has not come.") from error
+        except OSError as error:  # cheroot's, of a chunk that is larger than the server takes
+            raise self._too_large() from error
         if len(req.body) > self._limit:
-            raise falcon.HTTPContentTooLarge(description=f"The body has more than {self._limit} bytes.")
+            raise self._too_large()
+        if length is not None and len(req.body) < length:
+            raise Invalid(reason=f"The body has {len(req.body)} bytes of the {length} that Content-Length says.")
+
+    def _too_large(self) -> falcon.HTTPContentTooLarge:
+        return falcon.HTTPContentTooLarge(description=f"The body has more than {self._limit} bytes.")

@@ -1,23 +1,33 @@
 """The HTTP server in front of the API's WSGI app: sockets, threads, limits and time-outs."""
 
+import contextlib
 import logging
 import math
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from cheroot import wsgi
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from oslo_service import service
 
+from volumed.api.errors import fault
+from volumed.launch import arrivals
+from volumed.launch.arrivals import Arrival
 from volumed.model.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
 
 #: Bytes of a request's line and headers together at most.
 MOST_HEADER_BYTES = 32 * 1024
+
+#: Bytes of a body that are read at most, whatever the application takes: one chunk comes as a whole.
+MOST_BODY_BYTES = 8 * 1024 * 1024
 
 #: Connections that wait for a thread at most; more are answered with 503.
 MOST_WAITING = 256
@@ -27,6 +37,12 @@ MOST_KEPT_ALIVE = 512
 
 #: Seconds between two looks of the server whether a connection is too old, or whether to stop.
 SELECT_PAUSE = 0.1
+
+#: A header's name and value: a token and no control characters (RFC 9110, 5.5 and 5.6.2).
+_HEADER = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+
+#: Headers of which a second one would change what the request is.
+_ONCE = frozenset({b"Content-Length", b"Host", b"X-Auth-Token", b"Idempotency-Key"})
 
 #: Seconds that a client may be silent in the middle of a request, or between two.
 SILENCE = 65
@@ -51,7 +67,76 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class _Headers(HeaderReader):
+    """Strict where leniency lets two readers of one stream see two different requests (RFC 9112, 5 and 6.3)."""
+
+    def __call__(self, rfile: Any, hdict: dict[bytes, bytes] | None = None) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {} if hdict is None else hdict
+        while (line := rfile.readline()) != b"\r\n":
+            header = _HEADER.fullmatch(line)
+            if header is None:
+                raise ValueError("Illegal header line.")
+            name, value = header[1].title(), header[2].strip(b" \t")
+            if name in found and name in _ONCE:
+                raise ValueError(f"{name.decode()} is given twice.")
+            found[name] = b", ".join((found[name], value)) if name in found else value
+        return found
+
+
+class _Request(HTTPRequest):
+    header_reader = _Headers()
+
+    def respond(self) -> None:
+        # What is left of a chunked body that nobody has read would be taken for the next request (RFC 9112, 9.3).
+        self.close_connection = self.close_connection or self.chunked_read
+        super().respond()
+
+    def simple_response(self, status: Any, msg: str = "") -> None:
+        """Refuse what never reaches the application in the form of its errors, and close."""
+        code = int(str(status)[:3])
+        body = fault(code, msg or HTTPStatus(code).phrase)
+        head = (
+            f"{self.server.protocol} {code} {HTTPStatus(code).phrase}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.conn.wfile.write(head.encode() + body)
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+    #: The last look at a request that is not complete, and when its first byte was awaited.
+    arrival: Arrival | None = None
+    awaited_since = 0.0
+
+
 class _Server(wsgi.Server):
+    """Gives a connection to a thread when a request has arrived on it, not when it was opened."""
+
+    ConnectionClass = _Connection
+
+    def process_conn(self, conn: _Connection) -> None:
+        # What was read ahead, and more connections than are kept, are a thread's at once.
+        if not conn.rfile.has_data() and self.can_add_keepalive_connection and self._awaits_more(conn):
+            self.put_conn(conn)
+            return
+        conn.arrival = None
+        arrivals.wake_from(conn.socket, 1)
+        super().process_conn(conn)
+
+    def _awaits_more(self, conn: _Connection) -> bool:
+        """Whether a request is still to come on ``conn``, and may: whoever takes too long is not waited for."""
+        now = time.monotonic()
+        if conn.arrival is None:
+            conn.awaited_since = now
+        conn.arrival = arrivals.look(conn.socket, conn.arrival, self.max_request_header_size)
+        if now - conn.awaited_since > self.timeout:
+            conn.socket.shutdown(socket.SHUT_RD)  # a thread finds its end, answers and closes
+            return False
+        return conn.arrival.wanted > 0
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         LOG.log(logging.DEBUG if level <= logging.INFO else level, "%s", msg, exc_info=traceback)
 
@@ -73,6 +158,7 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
             accepted_queue_timeout=1,
         )
         self._server.max_request_header_size = MOST_HEADER_BYTES
+        self._server.max_request_body_size = MOST_BODY_BYTES
         self._server.keep_alive_conn_limit = MOST_KEPT_ALIVE
         self._server.expiration_interval = SELECT_PAUSE
         self._server.server_name = "volumed"

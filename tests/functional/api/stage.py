@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon.testing
 from sqlalchemy import select
@@ -14,6 +14,9 @@ from volumed.model import attached
 from volumed.model.records import Operation
 from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
 from volumed.rpc.messenger import Messenger
+
+if TYPE_CHECKING:
+    from tests.lab.generated_requests import Request
 
 #: What a target tells a client, without credentials.
 CONNECTION = {"driver_volume_type": "iscsi", "data": {"target_portal": "127.0.0.1:3260", "target_lun": 1}}
@@ -62,6 +65,18 @@ class Api:
         sent: dict[str, Any] = {"body": body} if isinstance(body, bytes) else {"json": body}
         answer = self._client.simulate_request(method, path, query_string=query, headers=told, **sent)
         judge(method, path, answer)
+        return answer
+
+    def send(self, request: "Request") -> falcon.testing.Result:
+        """Send a request that is complete as it is."""
+        answer = self._client.simulate_request(
+            request.method,
+            request.path,
+            query_string=request.query,
+            headers=dict(request.headers),
+            body=request.body,
+        )
+        judge(request.method, request.template, answer)
         return answer
 
     def get(self, path: str) -> Any:

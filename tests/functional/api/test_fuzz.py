@@ -1,0 +1,111 @@
+"""Requests generated from the published document: no 5xx, and no answer that the document does not have.
+
+``VOLUMED_FUZZ=5000 pytest tests/functional/api/test_fuzz.py`` asks more; a failure says the seed.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.functional.api.stage import Api, PlayedManager, Recorder
+from tests.lab.generated_requests import CASES, Request, labels, requests_of
+
+if TYPE_CHECKING:
+    from volumed.db.engine import Database
+
+#: Of the things that the generated requests are about there are always some.
+FEW = 2
+
+
+class ActingRecorder(Recorder):
+    """Carries out what it is asked for before the request is answered; every fifth time somebody was not listening."""
+
+    def __init__(self, manager: PlayedManager) -> None:
+        super().__init__()
+        self.answers = {
+            "get_pools": [{"name": "node@file#pool", "capabilities": {"total_capacity_gb": 10}}],
+            "diagnose": [],
+        }
+        self._manager = manager
+
+    def cast(self, *args: Any, **more: Any) -> bool:
+        sent = super().cast(*args, **more)
+        if len(self.casts) % 5:
+            self._manager.finish_all()
+        return sent
+
+
+class Ground:
+    """What there is for requests to be about; it grows again when they have deleted it."""
+
+    def __init__(self, database: "Database", api: Api, manager: PlayedManager) -> None:
+        self._database = database
+        self._api = api
+        self._manager = manager
+
+    def known(self, kind: str, pick: int) -> str | None:
+        """An id of this kind."""
+        fixed: Mapping[str, tuple[str, ...]] = {
+            "projects": ("p1", "p2"),
+            "classes": ("default",),
+            "keys": ("k", "volume_backend_name"),
+            "hosts": ("node@file", "node"),
+            "binaries": ("volumed-volume", "cinder-volume"),
+        }
+        found = fixed.get(kind) or self._ids(kind)
+        return found[pick % len(found)] if found else None
+
+    def tend(self) -> None:
+        """Let there be volumes, snapshots, attachments and types."""
+        while len(self._ids("volumes")) < FEW:
+            self._manager.available(self._api, metadata={"k": "v"})
+        volume_id = self._ids("volumes")[0]
+        if not self._ids("snapshots") and self._api.volume(volume_id)["status"] == "available":
+            self._manager.snapshot(self._api, volume_id)
+        if not self._ids("attachments"):
+            self._api.ask("POST", "/v3/attachments", {"attachment": {"volume_uuid": self._ids("volumes")[-1]}})
+        if len(self._ids("types")) < FEW:
+            self._api.ask("POST", "/v3/types", {"volume_type": {"name": "fast", "extra_specs": {"k": "v"}}})
+
+    def _ids(self, kind: str) -> list[str]:
+        from volumed.db import tables
+
+        table = {"types": tables.volume_types}.get(kind)
+        if table is None:
+            table = getattr(tables, kind, None)
+        if table is None or "created_at" not in table.c:
+            return []
+        with self._database.reading() as tx:
+            return list(tx.execute(select(table.c.id).order_by(table.c.created_at.desc()).limit(10)).scalars())
+
+
+@pytest.fixture
+def recorder(manager: PlayedManager) -> Recorder:
+    return ActingRecorder(manager)
+
+
+@pytest.fixture
+def options() -> dict[tuple[str, str], Any]:
+    return {
+        ("api", "attach_timeout"): 0.1,
+        ("quota", "volumes"): 50,
+        ("quota", "gigabytes"): -1,
+        ("quota", "snapshots"): 50,
+    }
+
+
+@pytest.mark.parametrize("label", labels())
+def test_generated_requests_are_answered_as_published(
+    database: "Database", admin: Api, manager: PlayedManager, label: str
+) -> None:
+    owner = admin.as_user("admin:p1")
+    ground = Ground(database, owner, manager)
+
+    def ask(request: Request) -> None:
+        ground.tend()
+        answer = owner.send(request)
+        assert answer.status_code < 500 or answer.status_code == 503, (request, answer.text)
+
+    requests_of(label, max(5, CASES // len(labels())), ground.known, ask)
