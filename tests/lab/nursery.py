@@ -21,6 +21,9 @@ from tests.lab.daemon import PATIENCE, Daemon, looked_after
 #: Bytes of the longest name of a crash point that can be armed.
 LONGEST_NAME = 128
 
+#: Source: prctl(2).
+PR_SET_PDEATHSIG = 1
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.lab.preloaded"])
 
@@ -173,6 +176,8 @@ def _serve(command: list[str], environment: dict[str, str], log: str, trap: Trap
     from volumed.cmd import volumed
     from volumed.model import crash_points
 
+    # A test run that is killed must leave no daemon: the forking process goes with it, and this one then too.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_APPEND)
