@@ -31,10 +31,9 @@ def _no_rows(tx: Connection, operation: Operation) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``locks`` are what nobody may work on while it is examined and repaired."""
+    """What was found, and its repair in two parts."""
 
     finding: Finding
-    locks: tuple[str, ...] = ()
     #: The repair's effect on the backend; it may run twice.
     mend: Callable[[], None] = _no_effect
     #: The repair's change of rows, in the transaction that ends the repairing operation, which it is given.
@@ -52,8 +51,8 @@ def confirmed(check: Check, locks: NodeLocks) -> Iterator[Case]:
     suspected = iter(list(check.look()))
     while chunk := list(islice(suspected, MOST_LOCKS)):
         with ExitStack() as held:
-            free = _take({name for case in chunk for name in case.locks}, locks, held)
-            ids = {case.finding.id for case in chunk if free.issuperset(case.locks)}
+            free = _take({name for case in chunk for name in case.finding.locks}, locks, held)
+            ids = {case.finding.id for case in chunk if free.issuperset(case.finding.locks)}
             yield from [case for case in check.look() if case.finding.id in ids] if ids else ()
 
 

@@ -40,6 +40,7 @@ class CleanupCheck:
             repair="remove what is left and give its allocation back",
             host=self._host,
             volume_id=failed.volume_id,
+            locks=(failed.volume_id, export_lock(failed.volume_id)),
         )
 
         def mend() -> None:
@@ -53,4 +54,4 @@ class CleanupCheck:
             if failed.args.get("storage_id"):
                 pools.adjust(tx, failed.args["storage_id"], -failed.args["size"], -1)
 
-        return Case(finding, (failed.volume_id, export_lock(failed.volume_id)), mend, write)
+        return Case(finding, mend, write)

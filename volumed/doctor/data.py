@@ -5,6 +5,7 @@ which is gone or too small; no repair brings it back, so the row is told the tru
 credentials that no export uses.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from volumed.operations import notifications
 from volumed.operations.locks import export_lock
 
 GIB = 1024**3
+
+#: What may be the id of something that was ever ours; nobody works on what is named otherwise.
+_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
 
 #: Statuses of a volume that claims its data.
 _CLAIMING = WHOLE_VOLUME - {VolumeStatus.EXTENDING, VolumeStatus.ERROR_DELETING}
@@ -63,18 +67,19 @@ class DataCheck:
             )
 
     def _orphan(self, left: Leftover) -> Case:
+        where, its_id = _shown(left.where), left.id if left.id and _ID.fullmatch(left.id) else None
         what = "a half-made copy" if left.kind == "temporary" else f"the data of a {left.kind}"
         finding = Finding(
             kind="data.orphan",
             subject_type=left.kind,
-            subject=left.where,
-            evidence=f"{left.where} ({left.detail}) is {what} that no row of {self._host} and no operation knows",
-            repair=f"remove {left.where}",
+            subject=where,
+            evidence=f"{where} ({left.detail}) is {what} that no row of {self._host} and no operation knows",
+            repair=f"remove {where}",
             host=self._host,
-            volume_id=left.id if left.kind == "volume" else None,
+            volume_id=its_id if left.kind == "volume" else None,
+            locks=() if its_id is None else (its_id, export_lock(its_id)),
         )
-        locks = () if left.id is None else (left.id, export_lock(left.id))
-        return Case(finding, locks, mend=lambda: self._driver.remove_leftover(left))
+        return Case(finding, mend=lambda: self._driver.remove_leftover(left))
 
     def _account(self, left: Leftover) -> Case:
         finding = Finding(
@@ -122,28 +127,33 @@ class DataCheck:
             f"volume {volume.id} is {volume.status} with {volume.size} GiB on {self._host}, and its data there is"
             " missing or smaller"
         )
-        finding = Finding(
-            "data.missing", "volume", volume.id, evidence, "set the volume to error", self._host, volume.id
-        )
+        repair, locks = "set the volume to error", (volume.id, export_lock(volume.id))
+        finding = Finding("data.missing", "volume", volume.id, evidence, repair, self._host, volume.id, locks)
 
         def write(tx: Connection, operation: Operation) -> None:
             error = _data_missing(evidence)
             volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.ERROR, error=error)
             notifications.of_volume(tx, operation, volume, "repair.end", VolumeStatus.ERROR, error=error)
 
-        return Case(finding, (volume.id, export_lock(volume.id)), write=write)
+        return Case(finding, write=write)
 
     def _lost_snapshot(self, snapshot: Snapshot) -> Case:
         evidence = f"snapshot {snapshot.id} is {snapshot.status}, and on {self._host} its data is missing or smaller"
         repair = "set the snapshot to error"
-        finding = Finding("data.missing", "snapshot", snapshot.id, evidence, repair, self._host, snapshot.volume_id)
+        about = (self._host, snapshot.volume_id, (snapshot.id,))
+        finding = Finding("data.missing", "snapshot", snapshot.id, evidence, repair, *about)
 
         def write(tx: Connection, operation: Operation) -> None:
             error = _data_missing(evidence)
             snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.ERROR, error=error)
             notifications.of_snapshot(tx, operation, snapshot, "repair.end", SnapshotStatus.ERROR, error=error)
 
-        return Case(finding, (snapshot.id,), write=write)
+        return Case(finding, write=write)
+
+
+def _shown(text: str) -> str:
+    """A file's name as text, whatever its bytes are."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _data_missing(evidence: str) -> dict[str, str]:

@@ -81,8 +81,9 @@ class ExportCheck:
         return volume is not None and self._driver.has_volume(volume_ref(volume))
 
     def _case(self, kind: str, volume_id: str, evidence: str, repair: str) -> Case:
-        finding = Finding(kind, "export", volume_id, evidence, repair, self._host, volume_id)
-        return Case(finding, (export_lock(volume_id),), mend=lambda: self._settle(volume_id))
+        locks = (export_lock(volume_id),)
+        finding = Finding(kind, "export", volume_id, evidence, repair, self._host, volume_id, locks)
+        return Case(finding, mend=lambda: self._settle(volume_id))
 
     def _settle(self, volume_id: str) -> None:
         with self._database.reading() as tx:

@@ -22,7 +22,6 @@ class RepairWork:
 
     operation: Operation
     finding: Finding
-    locks: tuple[str, ...] = ()
     case: Case | None = None
     progress: Any = None
 
@@ -35,8 +34,7 @@ class Mend(OneWay):
     name: str = "repair"
 
     def do(self, work: RepairWork) -> None:
-        case = self.find(work.finding)
-        work.case = case if case is not None and set(case.locks) <= set(work.locks) else None
+        work.case = self.find(work.finding)
         if work.case is not None:
             work.case.mend()
 
@@ -53,12 +51,10 @@ class Repair:
         self.steps = (Mend(self._find),)
 
     def prepare(self, operation: Operation) -> RepairWork:
-        finding = Finding.from_record(operation.args["finding"])
-        case = self._find(finding)
-        return RepairWork(operation, finding, () if case is None else case.locks)
+        return RepairWork(operation, Finding.from_record(operation.args["finding"]))
 
     def locks(self, work: RepairWork) -> Claims:
-        return Claims(exclusive=work.locks)
+        return Claims(exclusive=work.finding.locks)
 
     def succeed(self, tx: Connection, work: RepairWork) -> PoolChange | None:
         if work.case is not None:

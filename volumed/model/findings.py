@@ -25,6 +25,8 @@ class Finding:
     #: The ``host@backend`` that found it and can repair it; None: it is about rows alone.
     host: str | None = None
     volume_id: str | None = None
+    #: The locks of the node under which it is examined and repaired: nobody works on it meanwhile.
+    locks: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -40,4 +42,5 @@ class Finding:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Finding":
         """The finding of ``as_record``; what else the record has (a newer release's) is dropped."""
-        return cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        return cls(**known | {"locks": tuple(record.get("locks", ()))})

@@ -37,6 +37,17 @@ def test_data_of_nobody_is_found_and_removed(ward: "Ward", name: str) -> None:
     assert (path.exists(), ward.found()) == (False, [])
 
 
+@pytest.mark.parametrize("name", [b"volume-" + b"x" * 240, b"volume-\xff\xfe"])
+def test_a_name_that_nobody_here_would_give_is_told_and_removed(ward: "Ward", name: bytes) -> None:
+    path = os.fsencode(ward.pool) + b"/" + name
+    os.close(os.open(path, os.O_CREAT, 0o600))
+    (finding,) = ward.found()
+    assert finding.volume_id is None, "it would not fit into a row"
+    finding.evidence.encode()
+    assert ward.repair(finding).state == "succeeded"
+    assert not os.path.exists(path)
+
+
 def test_a_half_made_copy_goes_and_the_volume_beside_it_stays(ward: "Ward") -> None:
     volume_id = ward.volume()
     (ward.pool / f".volume-{volume_id}.part").touch()
