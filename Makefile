@@ -25,7 +25,7 @@ lint: setup  ## ruff, mypy --strict, import rules
 	$(BIN)/lint-imports
 
 test: lint  ## lint and every test; ends with pytest's closing line
-	$(BIN)/python -m pytest -n $(JOBS) -q $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
 
 crash: setup  ## the full product of kills: each recovery killed again at each of its points; takes an hour
 	$(BIN)/python -m pytest -n $(JOBS) -q -m full -s tests/crash
