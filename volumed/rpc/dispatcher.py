@@ -4,7 +4,6 @@ Knows endpoints only as objects that list what may be called. A bad message ends
 and changes nothing; whatever goes wrong inside a method is logged here once and told to the caller without a traceback.
 """
 
-import inspect
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from oslo_messaging.rpc.dispatcher import ExpectedException
 
 from volumed.model.context import RequestContext
 from volumed.model.errors import InternalError, InvalidMessage, NoSuchMethod, UnsupportedVersion, VolumedError
+from volumed.rpc.arguments import Signature, is_plain
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class _Callables:
             raise ValueError(f"{type(endpoint).__name__}.RPC_VERSION is not MAJOR.MINOR: {endpoint.RPC_VERSION!r}")
         self.version = version
         self.methods = {name: getattr(endpoint, name) for name in endpoint.RPC_METHODS}
-        self.signatures = {name: inspect.signature(method) for name, method in self.methods.items()}
+        self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
 
 
 class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
@@ -99,7 +99,7 @@ class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
         for endpoint in compatible:
             if isinstance(name, str) and name in endpoint.methods:
                 asker = _context(name, context)
-                bound = _bind(name, endpoint.signatures[name], asker, message.get("args"))
+                bound = endpoint.signatures[name].bind(name, asker, message.get("args"))
                 return endpoint.methods[name](*bound.args, **bound.kwargs)
         raise NoSuchMethod(method=_name(message))
 
@@ -116,26 +116,16 @@ def _name(message: Any) -> str:
     return str(message.get("method"))[:64] if isinstance(message, Mapping) else "?"
 
 
-def _bind(name: str, signature: inspect.Signature, context: RequestContext, args: Any) -> inspect.BoundArguments:
-    args = {} if args is None else args
-    if not isinstance(args, Mapping) or not all(isinstance(key, str) for key in args):
-        raise InvalidMessage(method=name, reason="its arguments are not a mapping of names")
-    try:
-        return signature.bind(context, **args)
-    except TypeError as error:
-        raise InvalidMessage(method=name, reason=str(error)) from None
-
-
 def _context(name: str, values: Any) -> RequestContext:
     if not isinstance(values, Mapping):
         raise InvalidMessage(method=name, reason="its context is not a mapping")
     for key in _TEXTS:
-        if not isinstance(values.get(key), str | None):
+        if not isinstance(values.get(key), str | None) or not is_plain(values.get(key)):
             raise InvalidMessage(method=name, reason=f"{key} of its context is not a text")
     if not isinstance(values.get("is_admin"), bool | None):
         raise InvalidMessage(method=name, reason="is_admin of its context is neither true nor false")
-    if not isinstance(values.get("roles"), list | tuple | None):
-        raise InvalidMessage(method=name, reason="roles of its context is not a list")
+    if not isinstance(values.get("roles"), list | tuple | None) or not is_plain(values.get("roles")):
+        raise InvalidMessage(method=name, reason="roles of its context is not a list of texts")
     return RequestContext.from_dict(dict(values))
 
 
