@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from volumed.launch import logs
+
 #: Exit status when something keeps it from starting.
 CANNOT_START = 2
 
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def up(arguments: Sequence[str]) -> int:
     """Serve until a signal ends it."""
     options = _parser().parse_args(arguments)
-    _log_to_stderr(options.debug)
+    logs.to_stderr(options.debug)
     from volumed.launch import concurrency
 
     concurrency.choose_threading()
@@ -84,16 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="log details too")
     return parser
-
-
-def _log_to_stderr(debug: bool) -> None:
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").setLevel(logging.WARNING if debug else logging.ERROR)
-    for name in ("volumed", "volumed_drivers"):
-        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ OPTIONS = [
         "forward_retries",
         default=3,
         min=0,
+        max=100,
         help="How often work past its point of no return is tried again before its volume is set to an error status.",
     ),
     cfg.FloatOpt(

@@ -25,6 +25,7 @@ from volumed.db import migrate, volume_types
 from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.driver.registry import driver_options
+from volumed.launch import logs
 from volumed.launch.http import Address, HttpService
 from volumed.launch.service import Identity, Manager, Service
 from volumed.launch.signals import EndingSignals
@@ -70,6 +71,7 @@ def run(wishes: Wishes) -> int:
     folder.take()
     try:
         conf = configure(wishes, folder)
+        logs.detail(conf.debug)
         _refuse_open_door(conf, wishes)
         with _Process(conf, folder, wishes.listen) as process:
             process.start()

@@ -39,13 +39,22 @@ def test_it_serves_within_two_seconds_below_140_mb_and_sleeps_when_nothing_happe
     daemon.stop()
     began = time.monotonic()
     daemon.start()
-    assert time.monotonic() - began < 4.0  # 2 s on a quiet machine
+    assert time.monotonic() - began < 6.0  # three times the figure
     process = psutil.Process(daemon.pid)
     assert process.memory_info().rss < 140 * 1024**2
     time.sleep(1)
     before = sum(process.cpu_times()[:2])
     time.sleep(3)
-    assert sum(process.cpu_times()[:2]) - before < 3 * 0.03
+    assert sum(process.cpu_times()[:2]) - before < 3 * 0.09  # three times 3 % of a core
+
+
+def test_details_are_logged_where_the_configuration_says_so(daemon: Daemon) -> None:
+    assert " DEBUG volumed" not in daemon.output()
+    daemon.stop()
+    write(daemon.state / "volumed.conf", "[DEFAULT]\ndebug = true\n")
+    daemon.start()
+    requests.get(f"{daemon.url}/v3/volumes", headers={"X-Auth-Token": "admin:admin"}, timeout=5)
+    assert " DEBUG volumed" in daemon.output()
 
 
 def test_every_service_reports_itself_and_says_down_when_it_stops(daemon: Daemon) -> None:
