@@ -21,7 +21,7 @@ from schemathesis.core import NotSet
 from volumed.api.openapi.document import document
 
 #: Cases of one run over all operations, unless the environment says otherwise.
-CASES = int(os.environ.get("VOLUMED_FUZZ", "1500"))
+CASES = int(os.environ.get("VOLUMED_FUZZ", "2500"))
 
 #: Says the same run again.
 SEED = int(os.environ.get("VOLUMED_SEED", random.SystemRandom().randrange(2**32)))
