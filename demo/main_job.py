@@ -224,7 +224,8 @@ def main() -> int:
     """Tell the story; 0 only when all of it came true."""
     narrator = Narrator()
     # Whoever ends us by SIGTERM finds nothing left behind either.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell started us in the background
+        signal.signal(number, signal.default_int_handler)
     # Short, because a socket's path has at most 107 bytes (unix(7)).
     with tempfile.TemporaryDirectory(prefix="volumed-demo-") as folder:
         server = Server(Path(folder) / "state", Path(folder) / "log")

@@ -3,6 +3,7 @@
 What can be parsed as a request is answered in OpenStack's form; what cannot is answered with a plain 4xx or closed.
 """
 
+import contextlib
 import json
 import socket
 import time
@@ -80,7 +81,8 @@ def lasts(line: Wire) -> bool:
 )
 def test_what_is_no_request_is_refused_and_the_connection_ends(line: Wire, sent: bytes, status: int) -> None:
     line.send(sent)
-    line.connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # it may have answered and closed already
+        line.connection.shutdown(socket.SHUT_WR)
     answer = line.answer()
     assert answer is not None
     assert (answer.status, bool(answer.fault["message"])) == (status, True)

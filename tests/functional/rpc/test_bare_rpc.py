@@ -19,7 +19,7 @@ from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.launch.service import Identity, Service
 from volumed.model.context import RequestContext
-from volumed.model.errors import InvalidField, InvalidStatus, NotFound
+from volumed.model.errors import InvalidField, InvalidMessage, InvalidStatus, NotFound
 from volumed.rpc import volume_client
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.scheduler_client import SchedulerClient
@@ -259,7 +259,7 @@ def test_a_secret_is_in_no_row_but_the_attachments(rig: Rig) -> None:
         ("delete_volume", {"volume_id": "nothing"}, NotFound),
         ("delete_snapshot", {"snapshot_id": "nothing"}, NotFound),
         ("initialize_connection", {"volume_id": "nothing", "connector": CONNECTOR}, NotFound),
-        ("initialize_connection", {"volume_id": "nothing", "connector": "x"}, InvalidField),
+        ("initialize_connection", {"volume_id": "nothing", "connector": "x"}, InvalidMessage),
     ],
 )
 def test_a_bad_message_gets_a_typed_error_and_changes_nothing(

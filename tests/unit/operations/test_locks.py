@@ -1,5 +1,7 @@
 """Locks of a node: writers alone, readers together, no file left, and a holder that is named."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,7 +56,7 @@ def test_a_lock_survives_its_process_in_a_command_that_has_it_as_stdin(tmp_path:
         with pytest.raises(ResourceLocked), locks.holding(Claims(exclusive=["a"]), 0.1):
             pass
     finally:
-        subprocess.run(["kill", "-9", str(orphan)], check=True)
+        os.kill(orphan, signal.SIGKILL)
     with locks.holding(Claims(exclusive=["a"]), 5):
         pass
 
