@@ -20,7 +20,7 @@ from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import InvalidField, InvalidStatus
 from volumed.model.host import place, pool_of
-from volumed.model.records import Json, Volume
+from volumed.model.records import Json, Snapshot, Volume
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
 
@@ -103,14 +103,17 @@ class Adoption:
         operations.add(tx, made)
         return made.id
 
-    def _new(self, context: RequestContext, kind: str, volume_id: str, resource_id: str, **more: Any) -> NewOperation:
+    def _new(
+        self, context: RequestContext, kind: str, volume_id: str, resource: Volume | Snapshot, **more: Any
+    ) -> NewOperation:
+        """An operation of the resource's project, whoever asked: its owner may see what becomes of it."""
         return NewOperation(
             id=str(uuid.uuid4()),
             kind=kind,
             resource_type=kind.partition(".")[0],
-            resource_id=resource_id,
+            resource_id=resource.id,
             volume_id=volume_id,
-            project_id=context.project_id,
+            project_id=resource.project_id,
             user_id=context.user_id,
             request_id=context.request_id,
             queue=self._queue,
@@ -136,7 +139,7 @@ class Adoption:
             context,
             "volume.create",
             volume_id,
-            volume_id,
+            volume,
             source_id=source,
             lane="long" if source else "short",
             args=placements.create_arguments(tx, volume) | {"host_given": True},
@@ -148,7 +151,7 @@ class Adoption:
         operations.refuse_if_held(tx, "volume", volume_id)
         if judge("volume", volume_id, "delete", volume.status) is Answer.RUN:
             volumes.move(tx, volume_id, VolumeStatus(volume.status), VolumeStatus.DELETING)
-        return self._new(context, "volume.delete", volume_id, volume_id, args={"cascade": False, "force": False})
+        return self._new(context, "volume.delete", volume_id, volume, args={"cascade": False, "force": False})
 
     def _make_extend(self, tx: Connection, context: RequestContext, volume_id: str, new_size: object) -> NewOperation:
         volumes.touch(tx, volume_id)
@@ -162,7 +165,7 @@ class Adoption:
         more = quota_use.of_gigabytes(new_size - volume.size, volume_types.name_of(tx, volume.volume_type_id))
         quotas.adjust(tx, volume.project_id, more)
         args: Json = {"new_size": new_size, "old_size": volume.size}
-        return self._new(context, "volume.extend", volume_id, volume_id, args=args)
+        return self._new(context, "volume.extend", volume_id, volume, args=args)
 
     def _make_create_snapshot(self, tx: Connection, context: RequestContext, snapshot_id: str) -> NewOperation:
         snapshots.touch(tx, snapshot_id)
@@ -172,7 +175,7 @@ class Adoption:
         use = quota_use.of_snapshot(snapshot.size, type_name, self._count_snapshot_gigabytes)
         quotas.adjust(tx, snapshot.project_id, use)
         return self._new(
-            context, "snapshot.create", snapshot.volume_id, snapshot_id, source_id=snapshot.volume_id, lane="long"
+            context, "snapshot.create", snapshot.volume_id, snapshot, source_id=snapshot.volume_id, lane="long"
         )
 
     def _make_delete_snapshot(self, tx: Connection, context: RequestContext, snapshot_id: str) -> NewOperation:
@@ -181,7 +184,7 @@ class Adoption:
         operations.refuse_if_held(tx, "snapshot", snapshot_id)
         if judge("snapshot", snapshot_id, "delete", snapshot.status) is Answer.RUN:
             snapshots.move(tx, snapshot_id, SnapshotStatus(snapshot.status), SnapshotStatus.DELETING)
-        return self._new(context, "snapshot.delete", snapshot.volume_id, snapshot_id, source_id=snapshot.volume_id)
+        return self._new(context, "snapshot.delete", snapshot.volume_id, snapshot, source_id=snapshot.volume_id)
 
 
 def _must_be(resource_type: str, resource_id: str, status: str, wanted: str) -> None:

@@ -101,7 +101,7 @@ class Connections:
             connector=connector,
             credentials=new_credentials(),
         )
-        operations.add(tx, self._new(context, operation_id, "attachment.attach", new_id, volume_id))
+        operations.add(tx, self._new(context, operation_id, "attachment.attach", attachments.get(tx, new_id)))
         return new_id, operation_id
 
     def _begin_detach(self, tx: Connection, context: RequestContext, attachment_id: str, operation_id: str) -> str:
@@ -113,7 +113,7 @@ class Connections:
         operations.refuse_if_held(tx, "attachment", attachment_id)
         attachments.move(tx, attachment_id, AttachStatus(row.attach_status), AttachStatus.DETACHING)
         settle_attached(tx, row.volume_id)
-        operations.add(tx, self._new(context, operation_id, "attachment.detach", attachment_id, row.volume_id))
+        operations.add(tx, self._new(context, operation_id, "attachment.detach", row))
         return operation_id
 
     def _mark_attached(
@@ -155,16 +155,15 @@ class Connections:
                 attachments.remove(tx, row.id)
         settle_attached(tx, volume_id)
 
-    def _new(
-        self, context: RequestContext, operation_id: str, kind: str, attachment_id: str, volume_id: str
-    ) -> NewOperation:
+    def _new(self, context: RequestContext, operation_id: str, kind: str, attachment: Attachment) -> NewOperation:
+        """An operation of the attachment's project, whoever asked: its owner may see what becomes of it."""
         return NewOperation(
             id=operation_id,
             kind=kind,
             resource_type="attachment",
-            resource_id=attachment_id,
-            volume_id=volume_id,
-            project_id=context.project_id,
+            resource_id=attachment.id,
+            volume_id=attachment.volume_id,
+            project_id=attachment.project_id,
             user_id=context.user_id,
             request_id=context.request_id,
             queue=self._queue,

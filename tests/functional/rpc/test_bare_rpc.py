@@ -238,6 +238,29 @@ def test_the_classic_attach_and_detach(rig: Rig) -> None:
     assert rig.read(attachments.of_volume, volume_id) == []
 
 
+def test_an_operation_belongs_to_the_resources_project_whoever_asked(rig: Rig) -> None:
+    volume_id = rig.volume()
+    administrator = RequestContext("root", "admins", True, "req-root")
+    for method, arguments in (
+        ("create_volume", {}),
+        ("initialize_connection", {"connector": CONNECTOR}),
+        ("terminate_connection", {"connector": CONNECTOR}),
+        ("delete_volume", {}),
+    ):
+        rig.messenger.call(
+            administrator,
+            volume_client.TOPIC,
+            method,
+            {"volume_id": volume_id} | arguments,
+            version="1.4",
+            server=rig.host,
+        )
+        rig.until(lambda: all(row.ended_at for row in rig.read(lambda tx: operations_of(tx, volume_id))))
+    found = rig.read(lambda tx: operations_of(tx, volume_id))
+    assert {(row.project_id, row.user_id) for row in found} == {("p", "root")}
+    assert len(found) == 4
+
+
 def test_terminate_for_an_initiator_that_never_came_is_fine(rig: Rig) -> None:
     rig.call("terminate_connection", volume_id=rig.finished_volume(), connector=CONNECTOR)
 
