@@ -39,7 +39,7 @@ def test_killed_at_each_point_it_ends_as_asked(daemon: ForkedDaemon, scenario: S
 def test_killed_again_at_each_point_of_the_recovery_it_ends_as_asked(daemon: ForkedDaemon, scenario: Scenario) -> None:
     cases = 0
     for point in _points_of(daemon, scenario):
-        for again in _points_of_recovery(daemon, scenario, point):
+        for again in _kill_at(daemon, scenario, point):
             _kill_at(daemon, scenario, point, again)
             cases += 1
     print(f"{scenario.name}: killed twice in {cases} ways")
@@ -56,14 +56,8 @@ def _points_of(daemon: ForkedDaemon, scenario: Scenario) -> list[str]:
     return points
 
 
-def _points_of_recovery(daemon: ForkedDaemon, scenario: Scenario, point: str) -> list[str]:
-    with daemon.trap.noting() as points:
-        _kill_at(daemon, scenario, point)
-    # ``prepare`` and ``clean`` pass points too; where the recovery does not, the second kill comes anywhere.
-    return points
-
-
-def _kill_at(daemon: ForkedDaemon, scenario: Scenario, point: str, again: str | None = None) -> None:
+def _kill_at(daemon: ForkedDaemon, scenario: Scenario, point: str, again: str | None = None) -> list[str]:
+    """Kill at ``point``, and the recovery at ``again``; the points that the last recovery passed."""
     stage = Stage(daemon.session(), Outside(daemon))
     scenario.prepare(stage)
     answer = _ask_and_die(daemon, scenario, stage, point)
@@ -71,16 +65,18 @@ def _kill_at(daemon: ForkedDaemon, scenario: Scenario, point: str, again: str | 
         daemon.trap.arm(again)
         daemon.spawn()
         daemon.wait_for_death_or_rest()
-    daemon.start()
     try:
-        if answer is None or answer.status_code >= 500:
-            answer = scenario.ask(stage)
-        scenario.check(stage, answer)
+        with daemon.trap.noting() as passed:
+            daemon.start()
+            if answer is None or answer.status_code >= 500:
+                answer = scenario.ask(stage)
+            scenario.check(stage, answer)
         scenario.clean(stage)
         assert stage.outside.differences() == []
     except Exception as error:
         error.add_note(f"after kill -9 at {point} and {again}; the daemon said:\n{daemon.output()}")
         raise
+    return passed
 
 
 def _ask_and_die(daemon: ForkedDaemon, scenario: Scenario, stage: Stage, point: str) -> requests.Response | None:
