@@ -27,7 +27,7 @@ lint: setup  ## ruff, mypy --strict, import rules
 test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
 
-crash: setup  ## the full product of kills: each recovery killed again at each of its points; takes an hour
+crash: setup  ## the full product of kills: each recovery killed again at each of its points; takes ten minutes
 	$(BIN)/python -m pytest -n $(JOBS) -q -m full -s tests/crash
 
 bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=name for some)
