@@ -216,11 +216,6 @@ def _waiting_for_placement(operation_id: str, attempt: int) -> Any:
     )
 
 
-def hold(tx: Connection, operation: Operation) -> None:
-    """Make sure that the operation is still its worker's. Raises ``LostHold``."""
-    _held(tx, operation)
-
-
 def note(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
     """Write the timeline of a long operation while it runs."""
     _held(tx, operation, timeline=list(timeline))

@@ -1,6 +1,6 @@
 """Queries of snapshots."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from volumed.db import pages
 from volumed.db.pages import Listing
@@ -19,11 +19,6 @@ add, get, find, touch, change, move, remove = (
     _ROWS.move,
     _ROWS.remove,
 )
-
-
-def count_of_volume(tx: Connection, volume_id: str) -> int:
-    """How many snapshots the volume has."""
-    return tx.execute(select(func.count()).where(snapshots.c.volume_id == volume_id)).scalar_one()
 
 
 def of_volume(tx: Connection, volume_id: str) -> list[Snapshot]:
