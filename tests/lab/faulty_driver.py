@@ -7,6 +7,7 @@ What the driver does beside its faults is the real thing.
 import json
 import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from volumed.driver import errors
+from volumed.driver import commands, errors
 from volumed.driver.registry import Setup
 from volumed_drivers.file.driver import FileDriver
 
@@ -25,7 +26,7 @@ class Fault:
     """``error`` names a class of ``volumed.driver.errors``, None none; ``after``: the real effect comes before it.
 
     ``lasting``: it stays until it is cleared. ``pause``: seconds that the call hangs first; ``beats``: it tells its
-    progress meanwhile. ``kills``: the process dies of it.
+    progress meanwhile. ``kills``: the process dies of it. ``command``: it is run first, bounded by ``bound`` seconds.
     """
 
     error: str | None = "BackendUnreachable"
@@ -34,6 +35,8 @@ class Fault:
     pause: float = 0.0
     beats: bool = False
     kills: bool = False
+    command: tuple[str, ...] = ()
+    bound: float = 60.0
 
 
 class Faults:
@@ -86,6 +89,8 @@ class FaultyDriver:
         if fault is None:
             return call(*args, **kwargs)
         _hang(fault, *args)
+        if fault.command:
+            commands.run(self._faults.backend, fault.command, fault.bound)
         if fault.kills:
             os.kill(os.getpid(), signal.SIGKILL)
         if fault.error is None:
@@ -98,7 +103,7 @@ class FaultyDriver:
 def _hang(fault: Fault, *args: Any) -> None:
     """Be in the call for as long as the fault says; the progress is a copy's last argument."""
     if not fault.beats:
-        time.sleep(fault.pause)
+        threading.Event().wait(fault.pause)  # no sleep: one does not bear a clock that jumps
         return
     end = time.monotonic() + fault.pause
     while time.monotonic() < end:

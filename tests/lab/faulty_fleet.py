@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import requests
 
-from tests.lab.daemon import Session
+from tests.lab.daemon import Daemon, Session
 from tests.lab.faulty_driver import Faults
 from tests.lab.nursery import ForkedDaemon
 from tests.lab.outside import Outside
@@ -36,9 +36,7 @@ CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:faulty", "ip": "127.0.0.1",
 class Fleet:
     """The backends ``names``, the first preferred. ``faults`` orders what goes wrong on each."""
 
-    def __init__(
-        self, daemon: ForkedDaemon, names: tuple[str, ...], target: str, options: Mapping[str, object]
-    ) -> None:
+    def __init__(self, daemon: Daemon, names: tuple[str, ...], target: str, options: Mapping[str, object]) -> None:
         self.daemon = daemon
         state = self.daemon.state
         state.mkdir(mode=0o700)
@@ -161,13 +159,16 @@ def faulty_fleet(
     options: Mapping[str, object] | None = None,
     arguments: tuple[str, ...] = (),
     start: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Fleet]:
     """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left.
 
-    ``options`` are of ``[operations]``, ``arguments`` of ``volumed up``.
+    ``options`` are of ``[operations]``, ``arguments`` of ``volumed up``; with an ``environment`` it is a process of its
+    own from the start, not a fork.
     """
     folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    fleet = Fleet(ForkedDaemon(folder, arguments), names, target, options or {})
+    daemon = ForkedDaemon(folder, arguments) if environment is None else Daemon(folder, arguments, environment)
+    fleet = Fleet(daemon, names, target, options or {})
     try:
         if start:
             fleet.start()

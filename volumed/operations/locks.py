@@ -11,11 +11,12 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from volumed.model import held_lock
 from volumed.model.errors import ServiceLocked, VolumedError
 
 #: Beginning of the names of services' lock files, which stand beside those of resources and stay.
@@ -66,8 +67,10 @@ class NodeLocks:
         wanted = dict.fromkeys(claims.shared, fcntl.LOCK_SH) | dict.fromkeys(claims.exclusive, fcntl.LOCK_EX)
         deadline = time.monotonic() + patience
         with ExitStack() as held:
-            for name in sorted(wanted):
-                held.enter_context(self._holding_one(name, wanted[name], deadline))
+            taken = {
+                name: held.enter_context(self._holding_one(name, wanted[name], deadline)) for name in sorted(wanted)
+            }
+            held.enter_context(held_lock.holding(_of_data(claims, taken)))
             yield
 
     def tidy(self) -> None:
@@ -87,13 +90,18 @@ class NodeLocks:
             _release(path, _lock(path, path.stem, fcntl.LOCK_EX, deadline=0))
 
     @contextmanager
-    def _holding_one(self, name: str, mode: int, deadline: float) -> Iterator[None]:
+    def _holding_one(self, name: str, mode: int, deadline: float) -> Iterator[int]:
         path = self._folder / f"{name}.lock"
         descriptor = _lock(path, name, mode, deadline)
         try:
-            yield
+            yield descriptor
         finally:
             _release(path, descriptor)
+
+
+def _of_data(claims: Claims, taken: Mapping[str, int]) -> int | None:
+    """The lock that the work's commands hold too: of what it changes, which it names first."""
+    return next((taken[name] for name in claims.exclusive), None)
 
 
 def _is_left(path: Path, before: float) -> bool:

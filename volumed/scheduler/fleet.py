@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from volumed.db import pools as pool_rows
 from volumed.db import services as service_rows
+from volumed.db.clock import SECOND
 from volumed.db.engine import Database
 from volumed.db.services import VOLUME_BINARY
 from volumed.model.records import Service
@@ -20,6 +21,9 @@ from volumed.scheduler.pools import Pool, Report, ReportedPools
 
 #: Seconds for which rows once read are good enough.
 ROWS_LIFETIME = 1.0
+
+#: By how much of the down time the database's clock may differ from ours between two readings before it has jumped.
+JUMP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Fleet:
         self._down_time = down_time
         self._clock = clock
         self._started = clock()
+        #: The database's clock beside ours at the last reading, in seconds.
+        self._offset: float | None = None
+        #: When the database's clock was last seen to have jumped: for a while after, ages of rows mean nothing.
+        self._jumped = float("-inf")
         self._lock = threading.Lock()
         self._rows = _Rows()
         self._seen: dict[str, tuple[Pool, Pool]] = {}
@@ -87,7 +95,7 @@ class Fleet:
 
     def _awaited_beside(self, reports: Sequence[Report]) -> list[str]:
         reported = {report.backend: report for report in reports}
-        just_started = self._clock() - self._started < self._down_time
+        just_started = self._clock() - max(self._started, self._jumped) < self._down_time
         services = self._rows.services
         if not services and just_started:
             return ["a first volume service"]
@@ -107,8 +115,19 @@ class Fleet:
         missing = {pool.storage_id for report in reports for pool in report.pools} - use.keys()
         for storage_id in sorted(missing):
             self._make_row(storage_id)
+        self._notice_jump(services, read_at)
         volume_services = {each.host: (each, age) for each, age in services if each.binary == VOLUME_BINARY}
         return _Rows(volume_services, use, read_at)
+
+    def _notice_jump(self, services: Sequence[tuple[Service, float]], read_at: float) -> None:
+        """A clock that was set makes the living look silent until their next report."""
+        if not services:
+            return
+        service, age = services[0]
+        offset = service.updated_at / SECOND + age - read_at
+        if self._offset is not None and abs(offset - self._offset) > JUMP * self._down_time:
+            self._jumped = read_at
+        self._offset = offset
 
     def _forget_absent(self, reports: Iterable[Report]) -> None:
         for host in self._seen.keys() - {pool.host for report in reports for pool in report.pools}:
@@ -127,7 +146,7 @@ class Fleet:
         service, age = found
         if service.disabled:
             return f"its service is disabled: {service.disabled_reason or 'no reason given'}"
-        if age > self._down_time:
+        if age > self._down_time and self._clock() - self._jumped >= self._down_time:
             return f"its service is down: {age:.1f} s without a sign > {self._down_time:g} s"
         if service.state == "down":
             return f"its service is down: {service.state_reason or 'no reason given'}"

@@ -76,10 +76,17 @@ class Placer:
         self._attempts = attempts
         self._timeout = timeout
         self._clock = clock
-        self._started = clock()
+        #: Since when each create was seen to wait here, by our own clock: the database's may be set meanwhile.
+        self._waiting: dict[str, float] = {}
 
     def place(self, operation_id: str) -> Outcome:
         """Bring the create one step on: to a backend, to a pause, or to its end."""
+        outcome = self._place(operation_id)
+        if outcome is not Outcome.POSTPONED:
+            self._waiting.pop(operation_id, None)
+        return outcome
+
+    def _place(self, operation_id: str) -> Outcome:
         with self._database.reading() as tx:
             found = placements.to_place(tx, operation_id)
         if found is None:
@@ -127,7 +134,8 @@ class Placer:
     def _wait_or_refuse(
         self, operation: Operation, volume: Volume, decision: Decision, now: int, awaited: Sequence[str]
     ) -> Outcome:
-        waited = min((now - _waiting_since(operation, now)) / SECOND, self._clock() - self._started)
+        seen_for = self._clock() - self._waiting.setdefault(operation.id, self._clock())
+        waited = min((now - _waiting_since(operation, now)) / SECOND, seen_for)
         if not awaited or waited >= self._timeout:
             return self._refuse(operation, volume, decision, awaited)
         named = ", ".join(awaited[:3]) + (f" and {len(awaited) - 3} more" if len(awaited) > 3 else "")

@@ -1,0 +1,85 @@
+"""How a driver runs a command: bounded in time, and never alone with what it works on.
+
+The command holds the lock of the work that runs it, as its standard input: LVM and sudo close every other descriptor.
+So when this process dies and the command lives on, whoever takes the work over waits until it is really gone.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
+from volumed.model.held_lock import held_lock
+
+#: Seconds between SIGTERM and SIGKILL.
+GRACE = 2.0
+
+#: Characters of a command's complaint that an error quotes.
+MOST_QUOTED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command said. ``status`` is its exit status, negative when a signal ended it."""
+
+    status: int
+    output: str
+    complaint: str
+
+    @property
+    def reason(self) -> str:
+        """The complaint in one line, for an error."""
+        said = " ".join(self.complaint.split())[:MOST_QUOTED]
+        return f"exit status {self.status}" + (f": {said}" if said else "")
+
+
+def run(
+    backend: str, command: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None
+) -> Completed:
+    """Run ``command`` (the program first, never a shell) and wait for its end, at most ``timeout`` seconds.
+
+    Past that it gets SIGTERM, and SIGKILL ``GRACE`` seconds later, with all that it started in its session. Secrets
+    belong into ``environment``, never into ``command``: whoever is on the node can read that.
+
+    Raises ``BackendUnreachable`` when the program is not there, ``OutcomeUnknown`` when it had to be ended: it may
+    have done its work or not. Whatever exit status it ends with is for the caller to judge.
+    """
+    lock = held_lock()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if lock is None else lock,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BackendUnreachable(backend=backend, reason=f"{command[0]}: {error.strerror or error}") from error
+    try:
+        output, complaint = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        reason = f"it did not end within {timeout:g} s and was ended"
+        raise OutcomeUnknown(what=command[0], backend=backend, reason=reason) from None
+    except BaseException:
+        _end(process)
+        raise
+    return Completed(process.returncode, output.decode(errors="replace"), complaint.decode(errors="replace"))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the command and all of its session, and wait: the lock must not go while it lives."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=GRACE)
+            break
+    else:
+        process.wait()  # in the kernel, where no signal is heard: the operation shows what it is blocked by
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what ignored SIGTERM while the command itself did not
