@@ -83,13 +83,17 @@ def rows(rig: Rig) -> dict[str, list[Any]]:
 #: Of all messages those that go to a manager: so many of each method.
 OF_EACH = MESSAGES * 8 // 10 // len(VOLUME_MESSAGES)
 
+#: Tests that share them, so that no test takes long on a machine that does other things too.
+PARTS = 4
 
+
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("method", VOLUME_MESSAGES)
-def test_a_mutated_message_to_a_manager_is_refused_and_changes_nothing(rig: Rig, method: str) -> None:
+def test_a_mutated_message_to_a_manager_is_refused_and_changes_nothing(rig: Rig, method: str, part: int) -> None:
     args = {"volume_id": rig.finished_volume(), **VOLUME_MESSAGES[method]}
     right: Message = {"method": method, "version": "1.4", "args": args}
     before = rows(rig)
-    for number in range(OF_EACH):
+    for number in range(part, OF_EACH, PARTS):
         message, context = mutate(dice_of(method, number), right, CALLER.to_dict())
         answer = end_of(rig, message, context, volume_client.TOPIC, rig.host)
         assert answer in REFUSALS, (SEED, number, message, context)
@@ -115,7 +119,8 @@ def scheduler(rig: Rig) -> Iterator[str]:
     service.wait()
 
 
-def test_a_mutated_message_to_a_scheduler_is_refused_and_changes_nothing(rig: Rig, scheduler: str) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_mutated_message_to_a_scheduler_is_refused_and_changes_nothing(rig: Rig, scheduler: str, part: int) -> None:
     report = {"service_name": "disk", "host": "other@disk", "capabilities": {"pools": []}}
     known = {
         "create_volume": {"volume_id": rig.finished_volume()},
@@ -123,7 +128,7 @@ def test_a_mutated_message_to_a_scheduler_is_refused_and_changes_nothing(rig: Ri
         "get_pools": {},
     }
     before = rows(rig)
-    for number in range(MESSAGES // 10):
+    for number in range(part, MESSAGES // 10, PARTS):
         dice = dice_of("scheduler", number)
         method = dice.choice(list(known))
         right: Message = {"method": method, "version": "1.4", "args": copy.deepcopy(known[method])}
