@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash lint bench docs clean
+.PHONY: help setup demo test crash lint bench bench-recovery docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
@@ -10,7 +10,7 @@ TESTS ?= tests
 BENCH ?=
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup:  ## make .venv and install what is needed from Debian (as root), starting no service
 	@tools/setup
@@ -32,6 +32,9 @@ crash: setup  ## the full product of kills: each recovery killed again at each o
 
 bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=name for some)
 	@$(BIN)/python -m bench $(BENCH)
+
+bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
+	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import creates, doctor, lists, placements, starts, statements
+from bench import creates, doctor, lists, placements, recovery, safety, starts, statements
 from bench.figure import Figure, print_table
 
 FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -25,6 +25,10 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "placement": placements.among_many,
     "doctor": doctor.look,
     "full-project": creates.full_project,
+    "restart": recovery.restart,
+    "backlog": recovery.backlog,
+    "doctor-under-load": doctor.under_load,
+    "crash-safety": safety.cost,
 }
 
 

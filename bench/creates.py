@@ -79,9 +79,9 @@ def throughput() -> Iterator[Figure]:
     """8 and 32 clients, and the CPU seconds of 1,000 creates."""
     with running() as daemon, Watcher(daemon) as watcher, raw.raw_create(daemon.folder) as work:
         before = daemon.cpu_seconds()
-        eight = _creates_per_second(daemon, watcher, clients=8, number=1000)
+        eight = creates_per_second(daemon, watcher, clients=8, number=1000)
         spent = daemon.cpu_seconds() - before
-        many = _creates_per_second(daemon, watcher, clients=32, number=500)
+        many = creates_per_second(daemon, watcher, clients=32, number=500)
         bare = time.process_time()
         raw_eight = raw.creates_per_second(work, clients=8, number=1000)
         bare = time.process_time() - bare
@@ -98,8 +98,8 @@ def full_project(volumes: int = 100_000) -> Iterator[Figure]:
         seed.rows_only(daemon, volumes, project="full")
         with Watcher(daemon) as watcher, closing(daemon.connect()) as connection:
             create(connection, watcher, "empty")
-            full = statistics.median(_timed(connection, watcher, "full")[1] for _ in range(50))
-            empty = statistics.median(_timed(connection, watcher, "empty")[1] for _ in range(50))
+            full = statistics.median(timed(connection, watcher, "full")[1] for _ in range(50))
+            empty = statistics.median(timed(connection, watcher, "empty")[1] for _ in range(50))
     yield Figure(
         f"create in a project with {volumes:,} volumes, p50",
         full,
@@ -119,7 +119,7 @@ def _ask(connection: HTTPConnection, project: str) -> str:
     return str(request(connection, "POST", "/volumes", BODY, project=project)["volume"]["id"])
 
 
-def _timed(connection: HTTPConnection, watcher: Watcher, project: str = "admin") -> tuple[float, float]:
+def timed(connection: HTTPConnection, watcher: Watcher, project: str = "admin") -> tuple[float, float]:
     """Milliseconds to the answer and to the end."""
     began = time.perf_counter()
     volume_id = _ask(connection, project)
@@ -129,7 +129,7 @@ def _timed(connection: HTTPConnection, watcher: Watcher, project: str = "admin")
 
 
 def _measure(connection: HTTPConnection, watcher: Watcher, rounds: int) -> tuple[float, float]:
-    taken = [_timed(connection, watcher) for _ in range(rounds)]
+    taken = [timed(connection, watcher) for _ in range(rounds)]
     return statistics.median(post for post, _ in taken), statistics.median(end for _, end in taken)
 
 
@@ -138,7 +138,7 @@ def _post(connection: HTTPConnection) -> None:
     connection.getresponse().read()
 
 
-def _creates_per_second(daemon: Daemon, watcher: Watcher, clients: int, number: int) -> float:
+def creates_per_second(daemon: Daemon, watcher: Watcher, clients: int, number: int) -> float:
     """Each client creates and waits, one after another; the time from the first request to the last end."""
     failures: list[Exception] = []
     threads = [

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def wait_until(true: Callable[[], bool], pause: float = 0.01) -> float:
