@@ -1,6 +1,5 @@
-"""A CHAP secret is in the attachment's row, in the answer to who asked for it, and nowhere else."""
+"""A CHAP secret is sealed in the attachment's row, in the answer to who asked for it, and nowhere else."""
 
-import json
 import os
 import threading
 import time
@@ -11,13 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab import initiator
+from tests.lab import initiator, sealed
 from tests.lab.faulty_fleet import CONNECTOR, Fleet, faulty_fleet
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io")]
-
-#: Where a secret may stand.
-ALLOWED = {("attachments", "credentials")}
 
 
 @pytest.fixture
@@ -57,17 +53,13 @@ def _failed_attach(fleet: Fleet, volume_id: str, answers: list[str]) -> str:
     fleet.faults["one"].order("remove_export", "BackendUnreachable")
     asking = threading.Thread(target=lambda: answers.append(fleet.attach(volume_id).text))
     asking.start()
-    query = "SELECT credentials FROM attachments WHERE credentials IS NOT NULL"
-    while not (rows := fleet.outside.rows(query)):
+    while not (secrets := sealed.credentials(fleet.daemon.state)):
         time.sleep(0.01)
     asking.join()
     for found in fleet.rest.get("/attachments", params={"volume_id": volume_id}).json()["attachments"]:
         fleet.rest.delete(f"/attachments/{found['id']}").raise_for_status()
-    return _password(rows[0]["credentials"])
-
-
-def _password(credentials: str) -> str:
-    return str(json.loads(credentials)["password"])
+    (secret,) = secrets.values()
+    return secret["password"]
 
 
 def _attach(fleet: Fleet, volume_id: str) -> tuple[str, dict[str, Any]]:
@@ -137,7 +129,7 @@ def _in_logs(fleet: Fleet, secrets: list[str]) -> list[str]:
 
 
 def _in_rows(fleet: Fleet, secrets: list[str]) -> list[str]:
-    """Columns of the database that hold one, the one that must apart; events are a table like any."""
+    """Columns of the database that hold one; events are a table like any."""
     tables = [row["name"] for row in fleet.outside.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert {"events", "operations", "idempotency_keys", "attachments"} <= set(tables)
     return [
@@ -145,5 +137,5 @@ def _in_rows(fleet: Fleet, secrets: list[str]) -> list[str]:
         for table in tables
         for row in fleet.outside.rows(f"SELECT * FROM {table}")
         for column, value in row.items()
-        if (table, column) not in ALLOWED and _has(str(value), secrets)
+        if _has(str(value), secrets)
     ]

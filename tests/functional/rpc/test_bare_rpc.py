@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.sealed import seal_in
 from volumed import conf as configuration
 from volumed.db import attachments, migrate, operations, pools, quotas, snapshots, volume_types, volumes
 from volumed.db.engine import Database
@@ -99,7 +100,7 @@ class Rig:
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    database = Database(f"sqlite:///{tmp_path}/volumed.db")
+    database = Database(f"sqlite:///{tmp_path}/volumed.db", seal=seal_in(tmp_path))
     migrate.upgrade(database)
     database.write(volume_types.ensure_default, "__DEFAULT__")
     conf = configuration.load(
