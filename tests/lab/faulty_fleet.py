@@ -1,6 +1,5 @@
 """A ``volumed up`` with several file backends that fail as a test orders, and what a test asks of it."""
 
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -149,4 +148,5 @@ def faulty_fleet(
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=10)
-        shutil.rmtree(folder)
+        told = fleet.daemon.remove()
+    assert not told, f"secrets are in {told}"
