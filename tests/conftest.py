@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,6 +28,15 @@ _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
 
 # The same concurrency as in a service, chosen before anything that depends on it is imported: this file is the first.
 choose_threading()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watcher() -> Iterator[None]:
+    """Every daemon that was started was looked through for secrets."""
+    yield
+    from tests.lab import watcher
+
+    assert watcher.unfinished() == 0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

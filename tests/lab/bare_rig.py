@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.lab.sealed import seal_in
 from volumed import conf as configuration
 from volumed.db import migrate, snapshots, volume_types, volumes
 from volumed.db.engine import Database
@@ -98,7 +101,7 @@ class Rig:
 @contextmanager
 def bare_rig(folder: Path) -> Iterator[Rig]:
     """The rig with its state in ``folder``; stopped at the end."""
-    database = Database(f"sqlite:///{folder}/volumed.db")
+    database = Database(f"sqlite:///{folder}/volumed.db", seal=seal_in(folder))
     migrate.upgrade(database)
     database.write(volume_types.ensure_default, "__DEFAULT__")
     conf = configuration.load(
@@ -124,6 +127,7 @@ def bare_rig(folder: Path) -> Iterator[Rig]:
         folder,
         incarnation,
         partial(BackendExaminer, rows=rows),
+        pytest.fail,
     )
     identity = Identity("volumed-volume", volume_client.TOPIC, manager.host, "nova", incarnation)
     service = Service(conf, database, identity, manager, transport)

@@ -21,11 +21,17 @@ from typing import Any
 import psutil
 import requests
 
+from tests.lab import sealed, watched
+from tests.lab.watcher import Watch
+
 #: Seconds that a start or an orderly stop may take on a loaded machine.
 PATIENCE = 30.0
 
 #: The microversion that tests speak unless they say otherwise.
 MICROVERSION = "3.66"
+
+#: ``volumed``, noting its secrets for the watcher; the folder of the script is not to be imported from.
+_WATCHED = (sys.executable, "-P", watched.__file__)
 
 _URL = re.compile(r"^volumed serves (http://\S+)", re.MULTILINE)
 
@@ -50,6 +56,7 @@ class Daemon:
         self.arguments = arguments
         self.environment = dict(environment or {})
         self.wrapper = wrapper
+        self.watch = Watch(folder)
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._start_of_log = 0
@@ -82,7 +89,9 @@ class Daemon:
     def spawn(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start without waiting; for starts that are meant to fail."""
         listen = self.url.removeprefix("http://") or "127.0.0.1:0"
-        command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", str(self.state), "--listen", listen]
+        command = [*_WATCHED, "up", "--state", str(self.state), "--listen", listen]
+        self.watch.begin(self.state)
+        surroundings = {"PYTHONUNBUFFERED": "1", watched.NOTES: str(self.watch.notes)}
         with self.log.open("ab") as log:
             self._start_of_log = log.tell()
             self._process = subprocess.Popen(
@@ -90,7 +99,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment, **(environment or {})},
+                env={**os.environ, **surroundings, **self.environment, **(environment or {})},
                 start_new_session=True,
             )
         return self._process
@@ -139,9 +148,16 @@ class Daemon:
             self._process.wait()
             raise RuntimeError(f"volumed up ignores {number.name}:\n{self.output()}") from None
 
+    def remove(self) -> list[str]:
+        """Remove the folder of a daemon that has ended; returns where secrets of it were found."""
+        try:
+            return self.watch.end(self.state, self.log)
+        finally:
+            shutil.rmtree(self.folder)
+
     def session(self, user: str = "admin", project: str = "admin", microversion: str = MICROVERSION) -> "Session":
         """A REST session as ``user`` of ``project``."""
-        return Session(self.url, f"{user}:{project}", microversion)
+        return Session(self.url, f"{user}:{project}", microversion, self.watch)
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that works in this state folder or names it in its command line or environment."""
@@ -161,16 +177,20 @@ class Daemon:
 class Session(requests.Session):
     """``requests`` with the daemon's address, a token and a microversion; paths begin after ``/v3``."""
 
-    def __init__(self, url: str, token: str, microversion: str) -> None:
+    def __init__(self, url: str, token: str, microversion: str, watch: Watch) -> None:
         super().__init__()
         self.url = url
+        self._watch = watch
         self.trust_env = False
         self.headers.update({"X-Auth-Token": token, "OpenStack-API-Version": f"volume {microversion}"})
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """``url`` is a path below ``/v3``, or a whole URL."""
         kwargs.setdefault("timeout", PATIENCE + 10)
-        return super().request(method, url if "://" in url else f"{self.url}/v3{url}", *args, **kwargs)
+        answer = super().request(method, url if "://" in url else f"{self.url}/v3{url}", *args, **kwargs)
+        if not kwargs.get("stream"):
+            self._watch.answered(method, url, answer.status_code, answer.content)
+        return answer
 
     def create_volume(self, size: int = 1, **fields: Any) -> dict[str, Any]:
         """Ask for a volume, return it as accepted."""
@@ -224,6 +244,7 @@ def refused(
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout == ""
+    assert not [key for key in sealed.keys(state) if key in done.stderr]
     return done.stderr.splitlines()[-1]
 
 
@@ -245,6 +266,7 @@ def looked_after(daemon: Daemon) -> Iterator[None]:
     """
     was_running = False
     left: list[str] = []
+    told: list[str] = []
     try:
         daemon.start()
         yield
@@ -256,7 +278,8 @@ def looked_after(daemon: Daemon) -> Iterator[None]:
             left = [f"{process.pid} {process.cmdline()}" for process in daemon.processes()]
             _end(daemon.processes())
             log = daemon.output()
-            shutil.rmtree(daemon.folder)
+            told = daemon.remove()
+    assert not told, f"secrets are in {told}"
     assert not (was_running and left), f"volumed up left processes behind: {left}\n{log}"
 
 

@@ -1,6 +1,5 @@
 """A ``volumed up`` with several file backends that fail as a test orders, and what a test asks of it."""
 
-import shutil
 import tempfile
 import threading
 import time
@@ -181,4 +180,5 @@ def faulty_fleet(
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=10)
-        shutil.rmtree(folder)
+        told = fleet.daemon.remove()
+    assert not told, f"secrets are in {told}"

@@ -16,6 +16,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
+from tests.lab import watched
 from tests.lab.daemon import PATIENCE, Daemon, looked_after
 
 #: Bytes of the longest name of a crash point that can be armed.
@@ -134,11 +135,13 @@ class ForkedDaemon(Daemon):
 
     def spawn(self, environment: Mapping[str, str] | None = None) -> Any:
         listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        self.watch.begin(self.state)
         with self.log.open("ab") as log:
             self._start_of_log = log.tell()
         command = ["up", "--state", str(self.state), "--listen", listen, *self.arguments]
         process = _CONTEXT.Process(
-            target=_serve, args=(command, {**self.environment, **(environment or {})}, str(self.log), self.trap)
+            target=_serve,
+            args=(command, {**self.environment, **(environment or {})}, str(self.log), self.watch.notes, self.trap),
         )
         process.start()
         self._process = Child(process)  # type: ignore[assignment]
@@ -172,7 +175,7 @@ def forked_daemon(configuration: str = "", state: Path | None = None) -> Iterato
         yield daemon
 
 
-def _serve(command: list[str], environment: dict[str, str], log: str, trap: Trap) -> None:
+def _serve(command: list[str], environment: dict[str, str], log: str, notes: Path, trap: Trap) -> None:
     from volumed.cmd import volumed
     from volumed.model import crash_points
 
@@ -184,5 +187,6 @@ def _serve(command: list[str], environment: dict[str, str], log: str, trap: Trap
     for stream in (1, 2):
         os.dup2(output, stream)
     os.close(output)
+    watched.note_secrets(notes)
     crash_points.watch(trap.passed)
     sys.exit(volumed.main(command))

@@ -3,7 +3,6 @@
 Reads the SQLite file, the folders and tgtd's own listing; asks volumed nothing.
 """
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.lab import sealed
 from tests.lab.daemon import Daemon
 
 LIVE = "('queued', 'running', 'waiting', 'undoing')"
@@ -105,11 +105,12 @@ class Outside:
 
     def _exports(self) -> list[str]:
         reachable = self.rows(
-            "SELECT volume_id, credentials FROM attachments WHERE credentials IS NOT NULL"
+            "SELECT id, volume_id FROM attachments WHERE credentials IS NOT NULL"
             " AND attach_status IN ('attaching', 'attached', 'error_detaching')"
         )
         wanted = {row["volume_id"] for row in reachable}
-        names = {json.loads(row["credentials"])["username"] for row in reachable}
+        secrets = sealed.credentials(self.state)
+        names = {secrets[row["id"]]["username"] for row in reachable if row["id"] in secrets}
         found, accounts = self.targets(), self.accounts()
         told = [f"target of volume {volume} is wanted by nobody" for volume in sorted(found - wanted)]
         told += [f"target of volume {volume} is missing" for volume in sorted(wanted - found)]

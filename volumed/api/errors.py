@@ -36,6 +36,7 @@ _CODES: tuple[tuple[type[errors.VolumedError], HTTPStatus], ...] = (
     (errors.ServiceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (WorkFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (errors.SecretUnreadable, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 
 #: What OpenStack calls each code in a body.

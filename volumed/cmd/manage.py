@@ -5,6 +5,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from volumed.launch.wishes import Wishes
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 #: Exit status when it could not be done at all.
 CANNOT = 2
@@ -21,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from volumed.model.errors import VolumedError
 
     try:
-        return _doctor(options)
+        return int(options.run(options))
     except (VolumedError, ClientError) as error:
         print(f"volumed-manage: {error}", file=sys.stderr)
         return CANNOT
@@ -31,40 +37,86 @@ def _doctor(options: argparse.Namespace) -> int:
     from volumed.client.answer import print_answer
     from volumed.client.doctor import answer_of, wanted_repair
     from volumed.launch import alone
+
+    body = wanted_repair(options)
+    answer = answer_of(alone.examine(_wishes(options), None if body is None else body["repair"]))
+    print_answer(answer, options.json)
+    return answer.exit_status
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    from volumed.launch import alone, keys
+
+    print(alone.on_database(_wishes(options), lambda database: keys.rotate(database, options.new_key)))
+    return 0
+
+
+def _replace(options: argparse.Namespace) -> int:
+    from volumed.launch import alone, keys
+
+    print(alone.on_database(_wishes(options), keys.replace))
+    return 0
+
+
+def _wishes(options: argparse.Namespace) -> "Wishes":
     from volumed.launch.http import Address
     from volumed.launch.state_folder import default_path
     from volumed.launch.wishes import Wishes
 
-    body = wanted_repair(options)
-    wishes = Wishes(
+    return Wishes(
         state=options.state or default_path(),
         listen=Address.parse("127.0.0.1:0"),
         config_files=options.config_file,
         remote_noauth=False,
         debug=False,
     )
-    answer = answer_of(alone.examine(wishes, None if body is None else body["repair"]))
-    print_answer(answer, options.json)
-    return answer.exit_status
 
 
 def _parser() -> argparse.ArgumentParser:
-    from volumed.client.doctor import repair_options
-
     parser = argparse.ArgumentParser(prog="volumed-manage", description="Work in a state folder while no service runs.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_doctor(commands)
+    _add_secrets(commands)
+    return parser
+
+
+def _add_doctor(commands: "_Commands") -> None:
+    from volumed.client.doctor import repair_options
+
     doctor = commands.add_parser(
         "doctor",
         help="look for leftovers and contradictions, and repair them",
         description="Without --repair it only looks. Exit status: 0 clean, 1 findings, 2 not everything was looked at.",
     )
-    doctor.add_argument("--state", type=Path, metavar="DIR", help="the state folder (default: ~/.local/share/volumed)")
-    doctor.add_argument(
-        "--config-file", type=Path, action="append", default=[], metavar="FILE", help="read after DIR/volumed.conf"
-    )
+    _folder_options(doctor)
     doctor.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     repair_options(doctor)
-    return parser
+    doctor.set_defaults(run=_doctor)
+
+
+def _add_secrets(commands: "_Commands") -> None:
+    secrets = commands.add_parser("secrets", help="change the keys that the stored secrets are sealed with")
+    what = secrets.add_subparsers(metavar="COMMAND", required=True)
+    rotate = what.add_parser("rotate", help="seal every stored secret anew with the first key of the key file")
+    rotate.add_argument(
+        "--new-key", action="store_true", help="with a new key, which is then the only one in the state folder's file"
+    )
+    rotate.set_defaults(run=_rotate)
+    replace = what.add_parser(
+        "replace",
+        help="new secrets for the attachments whose secrets no key opens",
+        description="Their clients must ask for the attachment again before they log in the next time.",
+    )
+    replace.set_defaults(run=_replace)
+    for each in (rotate, replace):
+        _folder_options(each)
+
+
+def _folder_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder (default: ~/.local/share/volumed)")
+    parser.add_argument(
+        "--config-file", type=Path, action="append", default=[], metavar="FILE", help="read after DIR/volumed.conf"
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
+from volumed.db.sealing import SEAL, Seal
 from volumed.model.errors import ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
@@ -40,13 +41,15 @@ _PASSING_MYSQL = frozenset({1205, 1213})
 class Database:
     """One database, used by one process. ``url`` is SQLAlchemy's."""
 
-    def __init__(self, url: str, pool_size: int = 10, retries: int = 8) -> None:
+    def __init__(self, url: str, pool_size: int = 10, retries: int = 8, seal: Seal | None = None) -> None:
+        """``seal`` is for the secrets in the rows; without it none can be stored or read."""
         self.url = sqlalchemy.make_url(url)
         self.retries = retries
         self._sqlite: bool = self.url.get_backend_name() == "sqlite"
         # One writer at a time is SQLite's rule; a fair lock here is far faster than its busy handler's naps.
         self._writing: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
-        self.engine = sqlalchemy.create_engine(self.url, **self._options(pool_size))
+        self.seal = seal
+        self.engine = sqlalchemy.create_engine(self.url, execution_options={SEAL: seal}, **self._options(pool_size))
         if self._sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -99,6 +102,15 @@ class Database:
                 attempt += 1
                 time.sleep(pause)
 
+    def overwrite(self, work: Callable[[Connection], T]) -> T:
+        """As ``write``, and what ``work`` replaces is nowhere in the database's files afterwards."""
+        if not self._sqlite:
+            return self.write(work)
+        done = self.write(_erasing, work)
+        with closing(self.engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        return done
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
@@ -117,6 +129,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
         f"busy_timeout = {SQLITE_BUSY_TIMEOUT}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _erasing(tx: Connection, work: Callable[[Connection], T]) -> T:
+    tx.exec_driver_sql("PRAGMA secure_delete = ON")
+    return work(tx)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.driver.exported import is_as_wanted
 from volumed.driver.interface import Access, ActualExport, Driver, VolumeRef
-from volumed.driver.references import access_of, is_reachable, volume_ref
+from volumed.driver.references import access_of, accesses_of, is_reachable, volume_ref
 from volumed.model.findings import Finding
 from volumed.model.states import WHOLE_VOLUME
 from volumed.operations.locks import export_lock
@@ -40,9 +40,8 @@ class ExportCheck:
         wanted: dict[str, list[Access]] = {
             volume_id: [] for volume_id, (status, _) in sizes.items() if status in WHOLE_VOLUME
         }
-        for row in rows:
-            wanted.setdefault(row.volume_id, []).append(access_of(row))
-        return wanted, busy
+        accesses, unreadable = accesses_of(rows)
+        return wanted | accesses, busy | unreadable
 
     def _differences(
         self,

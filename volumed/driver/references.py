@@ -1,11 +1,16 @@
 """Rows as the values that a driver is told."""
 
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from volumed.driver.interface import Access, SnapshotRef, VolumeRef
+from volumed.model.errors import SecretUnreadable
 from volumed.model.host import pool_of
 from volumed.model.records import Attachment, Snapshot, Volume
 from volumed.model.states import REACHABLE_ATTACHMENT
+
+LOG = logging.getLogger(__name__)
 
 
 def is_reachable(attachment: Attachment) -> bool:
@@ -15,7 +20,7 @@ def is_reachable(attachment: Attachment) -> bool:
 
 def access_of(attachment: Attachment) -> Access:
     """The attachment as a target sees it. It must have credentials."""
-    credentials: dict[str, Any] = attachment.credentials or {}
+    credentials: Mapping[str, Any] = attachment.credentials or {}
     return Access(
         attachment_id=attachment.id,
         initiator=(attachment.connector or {}).get("initiator"),
@@ -23,6 +28,19 @@ def access_of(attachment: Attachment) -> Access:
         username=credentials["username"],
         password=credentials["password"],
     )
+
+
+def accesses_of(found: Iterable[Attachment]) -> tuple[dict[str, list[Access]], frozenset[str]]:
+    """Whom the attachments let in, by volume; and the volumes of which a secret does not open: they stay."""
+    accesses: dict[str, list[Access]] = {}
+    unreadable: set[str] = set()
+    for attachment in found:
+        try:
+            accesses.setdefault(attachment.volume_id, []).append(access_of(attachment))
+        except SecretUnreadable as error:
+            LOG.warning("the export of volume %s stays as it is: %s", attachment.volume_id, error)
+            unreadable.add(attachment.volume_id)
+    return accesses, frozenset(unreadable)
 
 
 def volume_ref(volume: Volume) -> VolumeRef:

@@ -5,7 +5,7 @@ Looks at every backend whose driver can be set up, and carries the repairs out i
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -19,7 +19,8 @@ from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
-from volumed.launch.embedded import configure, row_examiner
+from volumed.launch import keys
+from volumed.launch.embedded import configure, open_database, row_examiner
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
 from volumed.model.context import RequestContext
@@ -37,25 +38,35 @@ def examine(wishes: Wishes, repair: Json | None) -> Json:
     ``repair`` is ``{"finding": ID}``, ``{"all": True}`` or None. Raises ``ServiceLocked`` naming the service that runs,
     ``ConfigurationError`` for a folder without a database of this release, ``NotFound`` for an unknown finding.
     """
+    with _taken(wishes) as (conf, folder), _database(conf, folder) as database, ExitStack() as held:
+        keys.unlock(database)
+        alone = _Alone(conf, database, folder, held)
+        repairs = alone.repair(repair.get("finding")) if repair is not None else None
+        return alone.look() | ({} if repairs is None else {"repairs": repairs})
+
+
+def on_database(wishes: Wishes, work: Callable[[Database], str]) -> str:
+    """Run ``work`` on the folder's database while no service runs; returns what it says. Raises as ``examine``."""
+    with _taken(wishes) as (conf, folder), _database(conf, folder) as database:
+        return work(database)
+
+
+@contextmanager
+def _taken(wishes: Wishes) -> Iterator[tuple[cfg.ConfigOpts, StateFolder]]:
     folder = StateFolder(wishes.state)
     if not folder.path.is_dir():
         raise ConfigurationError(option="--state", reason=f"there is no folder {folder.path}")
+    os.umask(0o077)
     folder.take()
     try:
-        conf = configure(wishes, folder)
-        with _database(conf) as database, ExitStack() as held:
-            alone = _Alone(conf, database, folder, held)
-            repairs = alone.repair(repair.get("finding")) if repair is not None else None
-            return alone.look() | ({} if repairs is None else {"repairs": repairs})
+        yield configure(wishes, folder), folder
     finally:
         folder.release()
 
 
 @contextmanager
-def _database(conf: cfg.ConfigOpts) -> Iterator[Database]:
-    database = Database(
-        conf.database.connection, pool_size=conf.database.max_pool_size, retries=conf.database.max_retries
-    )
+def _database(conf: cfg.ConfigOpts, folder: StateFolder) -> Iterator[Database]:
+    database = open_database(conf, folder)
     try:
         migrate.check(database)
         yield database

@@ -23,7 +23,7 @@ from volumed.db import migrate, volume_types
 from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.driver.registry import driver_options
-from volumed.launch import logs, successor
+from volumed.launch import keys, logs, successor
 from volumed.launch.http import HttpService
 from volumed.launch.service import Identity, Manager, Service
 from volumed.launch.signals import EndingSignals
@@ -75,9 +75,7 @@ class _Process:
         self._conf = conf
         self._wishes = wishes
         self._folder = folder
-        self._database = Database(
-            conf.database.connection, pool_size=conf.database.max_pool_size, retries=conf.database.max_retries
-        )
+        self._database = open_database(conf, folder)
         self._ends = EndPoller(self._database)
         self._launcher = service.Launcher(conf)
         self._http = HttpService(wishes.listen, conf.api.workers, conf.graceful_shutdown_timeout)
@@ -107,6 +105,7 @@ class _Process:
     def start(self) -> None:
         """Have the schema, start every service, and say where we serve."""
         migrate.upgrade(self._database)
+        keys.unlock(self._database)
         self._database.write(volume_types.ensure_default, self._conf.api.default_volume_type)
         services = [self._scheduler(), *map(self._volume, self._conf.enabled_backends)]
         for each in services:
@@ -189,6 +188,16 @@ class _Process:
         )
 
 
+def open_database(conf: cfg.ConfigOpts, folder: StateFolder) -> Database:
+    """The database that the configuration names, with the seal of its secrets."""
+    return Database(
+        conf.database.connection,
+        pool_size=conf.database.max_pool_size,
+        retries=conf.database.max_retries,
+        seal=keys.seal_from(conf, folder.secrets_key),
+    )
+
+
 def row_examiner(conf: cfg.ConfigOpts, database: Database, serving: bool = True) -> RowExaminer:
     """What compares rows with rows, as this configuration counts."""
     return RowExaminer(
@@ -223,6 +232,7 @@ def _defaults(wishes: Wishes, folder: StateFolder) -> dict[tuple[str, str], Any]
         ("DEFAULT", "periodic_fuzzy_delay"): 5,
         ("DEFAULT", "debug"): wishes.debug,
         ("database", "connection"): folder.database_url,
+        ("database", "secrets_key_file"): str(folder.secrets_key),
         ("file", "volume_driver"): "file",
         ("file", "target_helper"): "tgt",
         ("file", "target_port"): 0,

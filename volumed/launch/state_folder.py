@@ -1,13 +1,20 @@
 """The folder in which ``volumed up`` keeps everything: one process at a time, the same host name for life."""
 
+import logging
 import os
 import re
 import socket
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 from volumed.model.errors import ConfigurationError
 from volumed.operations.locks import ServiceLock
+
+LOG = logging.getLogger(__name__)
+
+#: Files with secrets, sealed or in the clear. The key file is looked at where it is read.
+_SECRET = ("volumed.db", "volumed.db-wal", "volumed.db-shm")
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
@@ -35,6 +42,11 @@ class StateFolder:
     def database_url(self) -> str:
         return f"sqlite:///{self.path / 'volumed.db'}"
 
+    @property
+    def secrets_key(self) -> Path:
+        """The file of the keys that seal secrets, made at the first start."""
+        return self.path / "secrets.key"
+
     def take(self) -> None:
         """Become the one process of this folder.
 
@@ -43,10 +55,22 @@ class StateFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.take(self._holder("starting"))
+            self._close_to_others()
         except OSError as error:
             raise ConfigurationError(
                 option="--state", reason=f"cannot use {error.filename or self.path}: {error.strerror}"
             ) from error
+
+    def _close_to_others(self) -> None:
+        """Only the owner enters the folder, and only he reads the files in which secrets stand."""
+        for path in (self.path, *(self.path / name for name in _SECRET)):
+            try:
+                mode = stat.S_IMODE(path.stat().st_mode)
+                if mode & 0o077:
+                    path.chmod(mode & 0o700)
+                    LOG.warning("%s had mode %04o and is its owner's alone now", path, mode)
+            except FileNotFoundError:
+                continue
 
     def tell(self, url: str) -> None:
         """Say in the lock where we serve."""

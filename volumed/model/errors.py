@@ -226,6 +226,13 @@ class BackendInvalid(BackendError):
     retry_elsewhere = False
 
 
+class SecretUnreadable(BackendError):
+    """A stored secret does not open, so nobody can be let in with it; ``volumed-manage secrets replace`` helps."""
+
+    message = "the stored secret of {owner} cannot be opened: {reason}"
+    retry_elsewhere = False
+
+
 class OutcomeUnknown(BackendError):
     """It may have worked or not; look before acting."""
 

@@ -3,7 +3,8 @@
 Fields stand in the order of the table's columns. Times are microseconds since the epoch, by the database's clock.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
@@ -93,8 +94,8 @@ class Attachment:
     connector: Json | None
     #: What the connector needs to log in, without the secret.
     connection_info: Json | None
-    #: CHAP credentials ``{"username", "password"}``, stored before the first step; never logged.
-    credentials: Json | None
+    #: CHAP credentials ``{"username", "password"}``, stored sealed before the first step; never logged.
+    credentials: Mapping[str, Any] | None = field(repr=False)
     error: Json | None
     created_at: int
     updated_at: int

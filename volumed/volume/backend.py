@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from volumed.db import attachments
 from volumed.db.engine import Database
 from volumed.driver.interface import Access, Driver
-from volumed.driver.references import access_of, is_reachable, snapshot_ref, volume_ref
+from volumed.driver.references import access_of, accesses_of, is_reachable, snapshot_ref, volume_ref
 from volumed.model.records import Operation
 
-__all__ = ["Backend", "access_of", "snapshot_ref", "volume_ref"]
+__all__ = ["Backend", "access_of", "accesses_of", "snapshot_ref", "volume_ref"]
 
 
 @dataclass(frozen=True)

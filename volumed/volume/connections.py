@@ -4,7 +4,7 @@ Each call becomes rows and an operation as the API would have made them; a call 
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -173,7 +173,7 @@ class Connections:
 def connection_of(attachment: Attachment) -> Json:
     """What the connector needs, with the attachment's secret filled in."""
     stored: Json = attachment.connection_info or {}
-    credentials: Json = attachment.credentials or {}
+    credentials: Mapping[str, Any] = attachment.credentials or {}
     secret = {
         "auth_method": "CHAP",
         "auth_username": credentials.get("username"),

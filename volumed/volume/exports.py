@@ -13,7 +13,7 @@ from volumed.model.errors import BackendError
 from volumed.model.records import Volume
 from volumed.model.states import WHOLE_VOLUME, VolumeStatus
 from volumed.operations.locks import Claims, NodeLocks, ResourceLocked, export_lock
-from volumed.volume.backend import Backend, access_of, volume_ref
+from volumed.volume.backend import Backend, accesses_of, volume_ref
 
 LOG = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ def reconcile(backend: Backend, locks: NodeLocks) -> bool:
         reachable = attachments.reachable_on(tx, backend.host)
         always = volumes.placed_on(tx, backend.host) if backend.export_on_create else []
     wanted: dict[str, list[Access]] = {volume.id: [] for volume in always if volume.status in WHOLE_VOLUME}
-    for attachment in reachable:
-        wanted.setdefault(attachment.volume_id, []).append(access_of(attachment))
+    accesses, unreadable = accesses_of(reachable)
+    wanted |= accesses
     different = [
         volume_id
-        for volume_id in sorted(actual.keys() | wanted.keys())
+        for volume_id in sorted((actual.keys() | wanted.keys()) - unreadable)
         if not is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
     ]
     settled = sum(_apply(backend, locks, volume_id) for volume_id in different)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import falcon.testing
 import pytest
 
+from tests.lab.sealed import seal_in
 from volumed.db.engine import Database
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def database(tmp_path: Path) -> Iterator[Database]:
     from volumed.db import services, tables
 
-    database = Database(f"sqlite:///{tmp_path}/volumed.db")
+    database = Database(f"sqlite:///{tmp_path}/volumed.db", seal=seal_in(tmp_path))
     tables.METADATA.create_all(database.engine)
     for service_id, binary, host in (
         ("5c3a6f44-0000-4000-8000-000000000001", "volumed-scheduler", "node"),

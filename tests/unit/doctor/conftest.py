@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.lab.sealed import seal_in
 from volumed.db import attachments, deployment, operations, pools, quotas, snapshots, tables, volume_types, volumes
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
@@ -173,7 +174,7 @@ class Ward:
 
 @pytest.fixture
 def ward(tmp_path: Path) -> Iterator[Ward]:
-    database = Database(f"sqlite:///{tmp_path}/volumed.db")
+    database = Database(f"sqlite:///{tmp_path}/volumed.db", seal=seal_in(tmp_path))
     tables.METADATA.create_all(database.engine)
     database.write(deployment.ensure, "deployment")
     database.write(volume_types.ensure_default, "plain")

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.lab.sealed import seal_in
 from volumed.db import tables, volume_types, volumes
 from volumed.db.engine import Database
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/volumed.db")
+    database = Database(f"sqlite:///{tmp_path}/volumed.db", seal=seal_in(tmp_path))
     tables.METADATA.create_all(database.engine)
     database.write(volume_types.ensure_default, "__DEFAULT__")
     yield database

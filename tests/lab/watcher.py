@@ -1,0 +1,199 @@
+"""Looks for the secrets of every daemon of the tests where none may be: processes, logs, files, rows, answers.
+
+One thread for a test session samples command lines and environments while a daemon lives; the rest is looked through at
+its end. It knows generated passwords by what the daemon noted (``tests.lab.watched``) and by opening what is sealed in
+the rows, and the keys by the key file. Looked for are words as they are: nothing encoded is found.
+"""
+
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from tests.lab import sealed
+from volumed.model.credentials import LENGTH
+
+#: Seconds between two looks at the process table.
+PAUSE = 0.05
+
+#: A process is read in its first rounds, since it may yet exec, and from then on in each of so many.
+FIRST_ROUNDS, LATER_ROUNDS = 3, 100
+
+#: What hands a secret to libiscsi: an initiator's, which is no process of ours.
+INITIATORS = b"LIBISCSI_CHAP_PASSWORD="
+
+#: Files below the state folder that hold clients' data.
+DATA = ("volume-", "snapshot-", ".volume-", ".snapshot-")
+
+#: What a password may stand in, and what a key looks like.
+_RUN = re.compile(rb"[A-Za-z0-9]{%d,}" % LENGTH)
+_KEY = re.compile(rb"[A-Za-z0-9_-]{43}=")
+
+#: Answers in which the owner is told his secret, below ``/v3`` or ``/v3/PROJECT``.
+_TOLD = re.compile(
+    r"POST .*/attachments|(GET|PUT) .*/attachments/[0-9a-f]{8}-[0-9a-f-]{27}|POST .*/volumes/[^/]+/action"
+)
+
+
+class Words:
+    """What could be a secret in texts, and where it stood."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, set[str]] = {}
+
+    def read(self, data: bytes, where: str) -> None:
+        for pattern in (_RUN, _KEY):
+            for word in pattern.findall(data):
+                self._found.setdefault(word, set()).add(where)
+
+    def hits(self, secrets: frozenset[bytes]) -> Iterator[str]:
+        """Where one of the secrets stood."""
+        for word, places in list(self._found.items()):
+            if word in secrets or any(word[at : at + LENGTH] in secrets for at in range(len(word) - LENGTH + 1)):
+                yield from list(places)
+
+
+class Watch:
+    """Over one daemon, from before its first start until ``end``. ``folder`` is not its state folder but above."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notes = folder / "noted"
+        self.processes = Words()
+        self._answers = Words()
+        self._keys: set[str] = set()
+
+    def begin(self, state: Path) -> None:
+        """Before each start."""
+        self._keys |= set(sealed.keys(state))
+        _SAMPLER.add(self)
+
+    def answered(self, method: str, path: str, status: int, content: bytes) -> None:
+        """What the API answered."""
+        path = path.partition("?")[0]
+        if status >= 300 or not _TOLD.fullmatch(f"{method.upper()} {path}"):
+            self._answers.read(content, f"answer {status} to {method.upper()} {path}")
+
+    def secrets(self, state: Path) -> frozenset[bytes]:
+        """Every secret that this daemon made so far."""
+        noted = self.notes.read_text().split() if self.notes.exists() else []
+        stored = [each["password"] for each in sealed.credentials(state).values()] if _has_schema(state) else []
+        known = frozenset(word.encode() for word in {*noted, *stored, *self._keys, *sealed.keys(state)})
+        odd = [word for word in known if not (_KEY.fullmatch(word) or (_RUN.fullmatch(word) and len(word) == LENGTH))]
+        assert not odd, f"the watcher does not know {len(odd)} secrets of another shape"
+        return known
+
+    def end(self, state: Path, log: Path) -> list[str]:
+        """Where secrets were found; to be asked once, when no process of the daemon is left."""
+        _SAMPLER.remove(self)
+        secrets = self.secrets(state)
+        left = Words()
+        for path in (log, *_files(state)):
+            known = _without_keys(path) if path.name == "secrets.key" else path.read_bytes()
+            left.read(known, f"file {path}")
+        for column, value in _values(state):
+            left.read(value, f"column {column}")
+        return sorted({*self.processes.hits(secrets), *self._answers.hits(secrets), *left.hits(secrets)})
+
+
+def unfinished() -> int:
+    """How many daemons were started and never looked through."""
+    return len(_SAMPLER.watches)
+
+
+class _Sampler:
+    """Reads the process table for whoever watches; its thread lives as long as somebody does."""
+
+    def __init__(self) -> None:
+        self.watches: list[Watch] = []
+        self._lock = threading.Lock()
+        self._rounds: dict[int, int] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: Watch) -> None:
+        with self._lock:
+            if watch not in self.watches:
+                self.watches.append(watch)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="watcher of secrets", daemon=True)
+                self._thread.start()
+
+    def remove(self, watch: Watch) -> None:
+        with self._lock:
+            if watch in self.watches:
+                self.watches.remove(watch)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                watches = list(self.watches)
+                if not watches:
+                    self._thread = None
+                    self._rounds.clear()
+                    return
+            self._sample(watches)
+            time.sleep(PAUSE)
+
+    def _sample(self, watches: list[Watch]) -> None:
+        living = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+        self._rounds = {pid: self._rounds.get(pid, -1) + 1 for pid in living}
+        for pid, number in self._rounds.items():
+            if number < FIRST_ROUNDS or (number + pid) % LATER_ROUNDS == 0:
+                for what, content in _said_by(pid):
+                    for watch in watches:
+                        watch.processes.read(content, f"{what} of process {pid}")
+
+
+def _said_by(pid: int) -> Iterator[tuple[str, bytes]]:
+    """Command line and environment, as far as we may read them."""
+    for name in ("cmdline", "environ"):
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as stream:
+                content = stream.read()
+        except OSError:
+            continue
+        if name == "environ" and INITIATORS in content:
+            content = b"\0".join(entry for entry in content.split(b"\0") if not entry.startswith(INITIATORS))
+        yield name, content
+
+
+def _files(state: Path) -> Iterable[Path]:
+    return (path for path in state.rglob("*") if path.is_file() and not path.name.startswith(DATA))
+
+
+def _without_keys(path: Path) -> bytes:
+    """A key file is where a key may stand; a password may not stand even there."""
+    return _KEY.sub(b"", path.read_bytes())
+
+
+def _has_schema(state: Path) -> bool:
+    return "attachments" in _tables(state)
+
+
+def _tables(state: Path) -> list[str]:
+    if not (state / "volumed.db").exists():
+        return []
+    with _database(state) as connection:
+        return [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+
+def _values(state: Path) -> Iterator[tuple[str, bytes]]:
+    """Every text in every row; a table's file may hold it in two pieces."""
+    for table in _tables(state):
+        with _database(state) as connection:
+            rows = connection.execute(f'SELECT * FROM "{table}"')
+            names = [column[0] for column in rows.description]
+            for row in rows:
+                for name, value in zip(names, row, strict=True):
+                    if isinstance(value, str | bytes):
+                        yield f"{table}.{name}", value.encode() if isinstance(value, str) else value
+
+
+def _database(state: Path) -> "closing[sqlite3.Connection]":
+    return closing(sqlite3.connect(f"file:{state}/volumed.db?mode=ro", uri=True, timeout=20))
+
+
+_SAMPLER = _Sampler()
