@@ -32,6 +32,7 @@ from volumed.launch.signals import EndingSignals
 from volumed.launch.state_folder import StateFolder
 from volumed.model.errors import ConfigurationError
 from volumed.operations.ends import EndPoller
+from volumed.operations.feed import Feed
 from volumed.operations.housekeeping import Housekeeping
 from volumed.operations.periodic import PeriodicTasks
 from volumed.operations.publisher import Publisher
@@ -90,6 +91,7 @@ class _Process:
             conf.database.connection, pool_size=conf.database.max_pool_size, retries=conf.database.max_retries
         )
         self._ends = EndPoller(self._database)
+        self._feed = Feed(self._database)
         self._launcher = service.Launcher(conf)
         self._http = HttpService(listen, conf.api.workers, conf.graceful_shutdown_timeout)
         self._transport = make_transport(conf)
@@ -105,6 +107,7 @@ class _Process:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._feed.stop()
         self._http.stop()
         self._ends.stop()
         self._housekeeping.stop()
@@ -182,6 +185,7 @@ class _Process:
                 volume=VolumeClient(messenger),
                 ends=self._ends,
                 rows=self._rows,
+                feed=self._feed,
             )
         )
 

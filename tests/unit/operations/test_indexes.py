@@ -2,8 +2,9 @@
 
 from sqlalchemy import event
 
-from volumed.db import operations, volumes
+from volumed.db import events, operations, volumes
 from volumed.db.engine import Database
+from volumed.db.events import Wanted
 
 
 def plans(database: Database, ask) -> list[str]:
@@ -32,3 +33,17 @@ def test_lost_volumes_are_found_by_status(database: Database) -> None:
     (plan,) = plans(database, lambda tx: volumes.in_transit_without_operation(tx, "node@disk", 10.0))
     assert "ix_volumes_status_updated_at (status=? AND updated_at<?)" in plan
     assert "SCAN" not in plan
+
+
+def test_the_stream_reads_only_what_is_behind_its_reader(database: Database) -> None:
+    everything, own = Wanted(), Wanted(project_id="p")
+    for wanted, index in (
+        (everything, "ix_events_position ("),
+        (own, "ix_events_project_id_position (project_id=? AND "),
+    ):
+        (plan,) = plans(database, lambda tx, wanted=wanted: events.behind(tx, wanted, 5, 9, 100))
+        assert index in plan
+        assert "SCAN" not in plan
+        assert "TEMP B-TREE" not in plan
+    (plan,) = plans(database, events.are_unnumbered)
+    assert "ix_events_position (position=?)" in plan
