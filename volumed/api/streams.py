@@ -161,7 +161,9 @@ class EventStream:
         while self._outgoing and (sent := line.send(self._outgoing)):
             del self._outgoing[:sent]
             self._heard = now
-        return now - self._heard >= STALLED if self._outgoing else now >= self._until
+        if self._outgoing:
+            return now - self._heard >= STALLED or now >= self._until + STALLED
+        return now >= self._until
 
 
 class _Pulled:
