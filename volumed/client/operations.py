@@ -1,7 +1,8 @@
 """Commands that say what happened and why: operations, timeline, explain."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from volumed.client.answer import FAILED, OK, Answer, table
@@ -23,11 +24,12 @@ def register(commands: "Commands", connection: ArgumentParser) -> None:
     )
     group.set_defaults(run=watch)
     verbs = group.add_subparsers(metavar="COMMAND")
-    parser = verbs.add_parser("list", parents=[connection, _choice()], help="list operations, the newest first")
+    below = [_again(connection), _again(_choice())]
+    parser = verbs.add_parser("list", parents=below, help="list operations, the newest first")
     parser.add_argument("--state", choices=STATES, help="only those in this state")
     parser.add_argument("--limit", type=positive, default=100, help="at most this many (default %(default)s)")
     parser.set_defaults(run=list_operations)
-    parser = verbs.add_parser("show", parents=[connection], help="show one operation with its steps")
+    parser = verbs.add_parser("show", parents=below[:1], help="show one operation with its steps")
     parser.add_argument("operation", metavar="OPERATION", help="its id")
     parser.set_defaults(run=show)
     parser = commands.add_parser(
@@ -47,6 +49,14 @@ def _choice() -> ArgumentParser:
     parent.add_argument("--resource", metavar="ID", help="only those on this volume, snapshot or attachment")
     parent.add_argument("--all-projects", action="store_true", help="of every project (administrators)")
     return parent
+
+
+def _again(parent: ArgumentParser) -> ArgumentParser:
+    """The same options, for a command below one that has them: one that is not given there counts as given above."""
+    again = deepcopy(parent)
+    for action in again._actions:
+        action.default = SUPPRESS
+    return again
 
 
 def watch(rest: Rest, args: Namespace) -> None:

@@ -46,7 +46,8 @@ def watch(rest: Rest, args: Namespace) -> None:
                 print(f"volumed: following operations at {rest.url}; Ctrl-C ends it", file=sys.stderr, flush=True)
             is_told = True
         except (Unreachable, Refused) as error:
-            if isinstance(error, Refused) and error.code not in _PASSING:
+            is_passing = isinstance(error, Unreachable) or error.code in _PASSING
+            if not (is_told and is_passing):  # a server that has never answered is a wrong address
                 raise
             if not is_away:
                 print(f"volumed: waiting for the server: {error}", file=sys.stderr, flush=True)

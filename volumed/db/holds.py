@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from volumed.db import attachments, services, snapshots, volumes
 from volumed.db.tables import operations
-from volumed.db.tables import snapshots as snapshot_rows
 from volumed.model.records import Attachment, Operation, Service, Snapshot, Volume
 from volumed.model.states import OperationState
 
@@ -33,26 +32,22 @@ class Holds:
 
 def of_volume(tx: Connection, volume_id: str) -> Holds:
     """What holds the volume now; read it in a snapshot."""
+    taken = snapshots.of_volume(tx, volume_id)
+    sources = [volume_id, *(each.id for each in taken)]
     return Holds(
         volume_id=volume_id,
         volume=volumes.find(tx, volume_id),
         working=_live(tx, operations.c.volume_id == volume_id),
-        reading=_readers(tx, volume_id),
+        reading=[each for each in _live(tx, operations.c.source_id.in_(sources)) if each.volume_id != volume_id],
         attachments=attachments.of_volume(tx, volume_id),
-        snapshots=snapshots.of_volume(tx, volume_id),
+        snapshots=taken,
         ended=_ended(tx, volume_id),
         services=services.all_with_age(tx),
     )
 
 
-def _readers(tx: Connection, volume_id: str) -> list[Operation]:
-    sources = select(snapshot_rows.c.id).where(snapshot_rows.c.volume_id == volume_id)
-    reads = or_(operations.c.source_id == volume_id, operations.c.source_id.in_(sources))
-    return _live(tx, reads & (operations.c.volume_id != volume_id))
-
-
-def _live(tx: Connection, about: object) -> list[Operation]:
-    wanted = select(operations).where(about, operations.c.live_key.is_not(None))  # type: ignore[arg-type]
+def _live(tx: Connection, about: ColumnElement[bool]) -> list[Operation]:
+    wanted = select(operations).where(about, operations.c.live_key.is_not(None))
     rows = tx.execute(wanted.order_by(operations.c.created_at, operations.c.id).limit(MOST))
     return [Operation(*row) for row in rows]
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import event
 
-from volumed.db import events, operations, volumes
+from volumed.db import events, holds, operations, volumes
 from volumed.db.engine import Database
 from volumed.db.events import Wanted
 
@@ -47,3 +47,11 @@ def test_the_stream_reads_only_what_is_behind_its_reader(database: Database) -> 
         assert "TEMP B-TREE" not in plan
     (plan,) = plans(database, events.are_unnumbered)
     assert "ix_events_position (position=?)" in plan
+
+
+def test_what_holds_a_volume_is_found_by_its_id_and_its_snapshots(database: Database) -> None:
+    told = plans(database, lambda tx: holds.of_volume(tx, "v"))
+    assert any("ix_operations_source_id_live_key (source_id=?" in plan for plan in told)
+    assert any("ix_operations_volume_id_created_at (volume_id=?)" in plan for plan in told)
+    assert any("ix_operations_resource_id_created_at (resource_id=?)" in plan for plan in told)
+    assert [plan for plan in told if "SCAN" in plan and "services" not in plan] == []
