@@ -94,11 +94,14 @@ class Stream:
         except (Closed, ConnectionError):
             return told
 
-    def wait_for_comment(self, patience: float = PATIENCE) -> None:
-        """Read on until the next comment comes; there must be no event before it."""
+    def wait_for_heartbeat(self, position: int = 0, patience: float = PATIENCE) -> None:
+        """Read on until a heartbeat tells ``position`` or a later one; there must be no event before it."""
         deadline = time.monotonic() + patience
-        while not self.line(deadline).startswith(":"):
-            pass
+        while True:
+            line = self.line(deadline)
+            assert not line.startswith("data"), line
+            if line.startswith(":") and int(line[1:]) >= position:
+                return
 
 
 def connect(url: str, token: str = "admin:admin", query: str = "", last_id: str | None = None) -> Stream:

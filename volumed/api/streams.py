@@ -153,8 +153,8 @@ class EventStream:
     def end(self) -> None:
         line, self._line = self._line, None
         if line is not None:
+            self._leave(self)  # first: who is told the end may come again at once
             line.close()
-            self._leave(self)
 
     def _send(self, line: Line, now: float) -> bool:
         """Send what goes out; True when the stream has had its time, or the client takes nothing any more."""

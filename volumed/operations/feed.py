@@ -121,12 +121,12 @@ class Feed:
 
     def _run(self) -> None:
         while True:
+            self._came.clear()
             with self._lock:
                 if self._stopping or not self._listeners:
                     self._thread = None
                     return
                 listeners = list(self._listeners)
-            self._came.clear()
             pause = self._bring(listeners)
             over = [listener for listener in listeners if not _goes_on(listener)]
             with self._lock:

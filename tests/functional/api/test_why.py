@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 HOST = "node@file"
 
 
+@pytest.fixture
+def options() -> dict[tuple[str, str], Any]:
+    return {("api", "attach_timeout"): 60}
+
+
 def why(api: Api, volume_id: str) -> dict[str, Any]:
     told: dict[str, Any] = api.get(f"/v3/volumes/{volume_id}/why")["why"]
     assert told["volume_id"] == volume_id

@@ -69,7 +69,7 @@ def test_a_client_sees_what_happens_in_its_order(server: Daemon, rest: Session) 
         assert stream.retry == 1000
         operation = rest.get(f"/operations/{told[1].data['operation_id']}").json()["operation"]
         assert told[1].data["request_id"] == operation["request_id"]
-        stream.wait_for_comment()
+        stream.wait_for_heartbeat()
 
 
 def test_two_projects_and_filters(server: Daemon) -> None:
@@ -84,9 +84,10 @@ def test_two_projects_and_filters(server: Daemon) -> None:
         for stream, volume_id in ((first, mine), (second, theirs)):
             assert [stream.next().data["resource_id"] for _ in range(2)] == [volume_id] * 2
         assert {everything.next().data["resource_id"] for _ in range(4)} == {mine, theirs}
+        last = int(everything.last_id)
         assert {ends.next().data["resource_id"] for _ in range(2)} == {mine, theirs}
         for stream in (first, second, everything, ends):
-            stream.wait_for_comment()  # and nothing before it
+            stream.wait_for_heartbeat(last)  # and nothing before it
         assert "host" not in connect_and_read_one(server, "a:p1").data["payload"]
 
 
@@ -185,7 +186,7 @@ def test_dead_clients_leave_no_thread_and_no_descriptor(server: Daemon, rest: Se
 
 
 def hang_up(stream: Stream) -> None:
-    stream.wait_for_comment()
+    stream.wait_for_heartbeat()
     stream.connection.close()
 
 
@@ -240,7 +241,7 @@ def test_a_client_that_was_silent_for_long_resumes_by_the_position_of_its_heartb
 ) -> None:
     """Events of others go on; a quiet project's last event is old, and its stream still knows where it is."""
     with following(server.url, "alice:quiet") as stream:
-        stream.wait_for_comment()
+        stream.wait_for_heartbeat()
         rest.make_volume()
         wait_until(lambda: heard(stream) >= 2, "no heartbeat tells the position")
         position = stream.last_id
