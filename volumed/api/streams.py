@@ -23,6 +23,10 @@ MEDIA_TYPE = "text/event-stream"
 STALLED = 60.0
 
 
+#: Bytes that wait for a client's line at most before another page is added to them.
+MOST_WAITING = 16 * 1024
+
+
 class NoPlace(ServiceUnavailable):
     message = "{limit} streams of events are open, which is the most that this process serves; ask again later."
 
@@ -128,7 +132,7 @@ class EventStream:
     # --- the feed's listener ------------------------------------------------------------------------------------------
 
     def is_ready(self) -> bool:
-        return not self._outgoing
+        return len(self._outgoing) < MOST_WAITING
 
     def take(self, page: Sequence[Event], position: int) -> None:
         for event in page:

@@ -107,6 +107,22 @@ def test_however_little_the_line_takes_every_event_comes_whole_and_once(takes: l
     assert stream.position == 6
 
 
+def test_even_a_stream_whose_time_is_over_when_it_begins_tells_its_first_page(feed: Feed, clock: Clock) -> None:
+    line = Line([100_000])
+    _, stream = carried(feed, line)
+    clock.now += 10_000
+    assert stream.is_ready()
+    stream.take([event(1)], 1)
+    assert not stream.look()
+    assert [block.get(b"id") for block in blocks(line.sent)] == [b"0", b"1"]
+
+
+def test_a_client_that_is_behind_is_given_no_more_than_waits_for_it_already(feed: Feed) -> None:
+    _, stream = carried(feed, Line([]))
+    stream.take([event(1, words="x" * streams.MOST_WAITING)], 1)
+    assert not stream.is_ready()
+
+
 def test_a_heartbeat_comes_in_silence_and_tells_the_position(feed: Feed, clock: Clock) -> None:
     line = Line([10_000] * 10)
     _, stream = carried(feed, line, position=7)
