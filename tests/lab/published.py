@@ -16,6 +16,7 @@ from referencing.jsonschema import DRAFT202012
 from volumed.api.openapi.document import document
 
 _ROOT = "volumed:openapi"
+_JSON = "application/json"
 
 #: What the framework answers by itself on every path.
 _OF_EVERY_PATH = ("OPTIONS",)
@@ -49,6 +50,8 @@ class Published:
             raise Undeclared(f"{said}: this code is not declared for {template}")
         name = f"/paths/{_pointer(str(template))}/{method.lower()}/responses/{status}"
         self._judge_headers(said, self._resolved(declared), headers)
+        if body is None and _media_type(headers) in set(self._resolved(declared).get("content", {})) - {_JSON}:
+            return
         self._judge_body(said, name, declared, body)
 
     @property
@@ -80,7 +83,7 @@ class Published:
         content = self._resolved(declared).get("content", {})
         if not content and body is not None:
             raise Undeclared(f"{said}: no body is declared")
-        if "application/json" not in content:
+        if _JSON not in content:
             return
         pointer = f"{name}/content/application~1json/schema"
         self._check(said, "/components/schemas/Error" if "$ref" in declared else pointer, body)
@@ -110,6 +113,11 @@ class Published:
 def published() -> Published:
     """The judge of this release's document."""
     return Published(document())
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    found = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    return found.partition(";")[0].strip()
 
 
 def _pattern(path: str) -> re.Pattern[str]:

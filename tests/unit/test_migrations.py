@@ -10,8 +10,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
-from volumed.db import deployment, migrate
+from volumed.db import deployment, events, migrate
 from volumed.db.engine import Database
+from volumed.db.events import Wanted
 from volumed.db.tables import METADATA
 from volumed.model.errors import ConfigurationError
 
@@ -82,6 +83,21 @@ def test_a_database_of_this_release_is_brought_to_the_next_with_its_rows(
     with database.reading() as tx:
         assert deployment.get_id(tx) == before
         assert "colour" in {column["name"] for column in inspect(tx).get_columns("pools")}
+
+
+def test_events_of_the_first_release_have_their_places_in_the_stream(database: Database) -> None:
+    migrate.upgrade(database, to="0001")
+    told = (
+        "INSERT INTO events (resource_type, resource_id, sequence, project_id, event_type, payload, created_at,"
+        " published) VALUES ('volume', 'v', {number}, 'p', 'volume.create.start', '{{}}', 0, 1)"
+    )
+    for number in (1, 2, 3):
+        database.write(lambda tx, number=number: tx.execute(text(told.format(number=number))))
+    migrate.upgrade(database)
+    database.write(events.number)
+    with database.reading() as tx:
+        found = events.behind(tx, Wanted(), 0, 3, 10)
+    assert [(each.position, each.sequence) for each in found] == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(database: Database, next_release: Path) -> None:

@@ -12,6 +12,7 @@ from volumed.api.policy import Policy
 from volumed.api.request import ApiRequest
 from volumed.api.routes import Rebuild, Routes
 from volumed.api.settings import Settings
+from volumed.api.streams import Streams
 from volumed.api.tier import ApiParts, Tier
 from volumed.db import volume_types
 from volumed.identity.callers import Identity, identity_of
@@ -27,7 +28,7 @@ def make_app(parts: ApiParts) -> App:
     settings = Settings.read(parts.conf)
     parts.database.write(volume_types.ensure_default, settings.default_volume_type)
     policy = Policy(parts.conf, parts.conf.api.policy_file)
-    routes = Routes(Tier(parts.database, parts.scheduler, parts.volume, parts.ends, parts.rows, settings, policy))
+    routes = Routes(_tier(parts, settings, policy))
     identity = identity_of(parts.conf.api.auth_strategy)
     app = _framework(routes, identity, settings)
     for path, resource, suffix in routes.all:
@@ -35,6 +36,20 @@ def make_app(parts: ApiParts) -> App:
     errors.install(app, identity.challenge)
     app.add_error_handler(Repeated, _replay(routes.rebuilds))
     return app
+
+
+def _tier(parts: ApiParts, settings: Settings, policy: Policy) -> Tier:
+    return Tier(
+        database=parts.database,
+        scheduler=parts.scheduler,
+        volume=parts.volume,
+        ends=parts.ends,
+        rows=parts.rows,
+        feed=parts.feed,
+        streams=Streams(parts.feed, settings.streams),
+        settings=settings,
+        policy=policy,
+    )
 
 
 def _framework(routes: Routes, identity: Identity, settings: Settings) -> App:

@@ -10,6 +10,7 @@ from volumed.api.handlers import (
     attachments,
     availability_zones,
     doctor,
+    events,
     extensions,
     health,
     limits,
@@ -26,6 +27,7 @@ from volumed.api.handlers import (
     volume_actions,
     volume_summary,
     volumes,
+    why,
 )
 from volumed.api.request import ApiRequest
 from volumed.api.tier import Tier
@@ -84,6 +86,7 @@ class Routes:
             ("/v3/volumes/{resource_id}/metadata/{key}", pairs, "one"),
             ("/v3/volumes/{resource_id}/timeline", operations.Timeline(tier), None),
             ("/v3/volumes/{resource_id}/placement", operations.Placement(tier), None),
+            ("/v3/volumes/{resource_id}/why", why.Why(tier), None),
         ]
 
     def _snapshots(self, tier: Tier) -> list[Route]:
@@ -136,6 +139,7 @@ class Routes:
             ("/v3/operations", operation, None),
             ("/v3/operations/{operation_id}", operation, "one"),
             ("/v3/operations/{operation_id}/action", operation, "action"),
+            ("/v3/events", events.Events(tier), None),
         ]
 
 

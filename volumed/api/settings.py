@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from volumed.api.streams import Bounds
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -21,6 +23,7 @@ class Settings:
     count_snapshot_gigabytes: bool
     idempotency_retention: float
     service_down_time: float
+    streams: Bounds
 
     @classmethod
     def read(cls, conf: Any) -> "Settings":
@@ -39,4 +42,5 @@ class Settings:
             count_snapshot_gigabytes=not quota.no_snapshot_gb_quota,
             idempotency_retention=conf.operations.idempotency_retention,
             service_down_time=conf.service_down_time,
+            streams=Bounds(conf.api.event_streams, conf.api.event_stream_seconds, conf.api.event_heartbeat),
         )

@@ -5,9 +5,11 @@ from typing import Any
 
 from volumed.api.policy import Policy
 from volumed.api.settings import Settings
+from volumed.api.streams import Streams
 from volumed.db.engine import Database
 from volumed.operations.ends import EndPoller
 from volumed.operations.examination import Examiner
+from volumed.operations.feed import Feed
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.volume_client import VolumeClient
 
@@ -23,6 +25,7 @@ class ApiParts:
     ends: EndPoller
     #: Compares rows with rows; the backends are asked by ``volume``.
     rows: Examiner
+    feed: Feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +37,7 @@ class Tier:
     volume: VolumeClient
     ends: EndPoller
     rows: Examiner
+    feed: Feed
+    streams: Streams
     settings: Settings
     policy: Policy

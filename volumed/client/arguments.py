@@ -11,7 +11,8 @@ from volumed.client.rest import Rest
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-Run = Callable[[Rest, argparse.Namespace], Answer]
+#: None: the command has said everything itself.
+Run = Callable[[Rest, argparse.Namespace], Answer | None]
 
 DEFAULT_URL = "http://127.0.0.1:8776"
 DEFAULT_TOKEN = "admin:admin"

@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from volumed.client import attachments, doctor, fleet, operations, snapshots, volumes
-from volumed.client.answer import FAILED, UNFINISHED, UNREACHABLE, USAGE, Answer, print_answer, print_document
+from volumed.client import attachments, doctor, fleet, operations, snapshots, volumes, why
+from volumed.client.answer import FAILED, OK, UNFINISHED, UNREACHABLE, USAGE, Answer, print_answer, print_document
 from volumed.client.arguments import connection_options
 from volumed.client.rest import ClientError, Json, Misused, Refused, Rest, Unreachable
 from volumed.client.waiting import Unfinished
@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = build_parser().parse_args(argv)
     try:
-        answer: Answer = args.run(Rest(args.url, args.token), args)
+        answer: Answer | None = args.run(Rest(args.url, args.token), args)
+        if answer is None:  # it has said all while it went
+            return OK
         print_answer(answer, args.json)
     except ClientError as error:
         return _complain(error, args.json)
@@ -53,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     connection = connection_options()
-    for module in (volumes, attachments, snapshots, operations, fleet, doctor):
+    for module in (volumes, attachments, snapshots, operations, why, fleet, doctor):
         module.register(commands, connection)
     return parser
 

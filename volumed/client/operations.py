@@ -1,13 +1,15 @@
 """Commands that say what happened and why: operations, timeline, explain."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from volumed.client.answer import FAILED, OK, Answer, table
 from volumed.client.arguments import positive
 from volumed.client.moments import between, clock, duration
 from volumed.client.names import volume_id_of
-from volumed.client.rest import Rest
+from volumed.client.rest import Misused, Rest
 
 if TYPE_CHECKING:
     from volumed.client.arguments import Commands
@@ -17,15 +19,17 @@ STATES = ("queued", "running", "waiting", "undoing", "succeeded", "failed")
 
 def register(commands: "Commands", connection: ArgumentParser) -> None:
     """Add the commands."""
-    group = commands.add_parser("operations", help="accepted requests: list, show")
-    verbs = group.add_subparsers(metavar="COMMAND", required=True)
-    parser = verbs.add_parser("list", parents=[connection], help="list operations, the newest first")
+    group = commands.add_parser(
+        "operations", parents=[connection, _choice()], help="accepted requests: list, show, --watch"
+    )
+    group.set_defaults(run=watch)
+    verbs = group.add_subparsers(metavar="COMMAND")
+    below = [_again(connection), _again(_choice())]
+    parser = verbs.add_parser("list", parents=below, help="list operations, the newest first")
     parser.add_argument("--state", choices=STATES, help="only those in this state")
-    parser.add_argument("--resource", metavar="ID", help="only those on this volume, snapshot or attachment")
-    parser.add_argument("--all-projects", action="store_true", help="of every project (administrators)")
     parser.add_argument("--limit", type=positive, default=100, help="at most this many (default %(default)s)")
     parser.set_defaults(run=list_operations)
-    parser = verbs.add_parser("show", parents=[connection], help="show one operation with its steps")
+    parser = verbs.add_parser("show", parents=below[:1], help="show one operation with its steps")
     parser.add_argument("operation", metavar="OPERATION", help="its id")
     parser.set_defaults(run=show)
     for verb, about in (("cancel", "have a live operation undone"), ("retry", "do a failed operation again")):
@@ -42,8 +46,41 @@ def register(commands: "Commands", connection: ArgumentParser) -> None:
     parser.set_defaults(run=explain)
 
 
-def list_operations(rest: Rest, args: Namespace) -> Answer:
+def _choice() -> ArgumentParser:
+    """Which operations are meant, and whether to follow them."""
+    parent = ArgumentParser(add_help=False)
+    parent.add_argument("--watch", action="store_true", help="follow those that are under way, until Ctrl-C")
+    parent.add_argument("--resource", metavar="ID", help="only those on this volume, snapshot or attachment")
+    parent.add_argument("--all-projects", action="store_true", help="of every project (administrators)")
+    return parent
+
+
+def _again(parent: ArgumentParser) -> ArgumentParser:
+    """The same options, for a command below one that has them: one that is not given there counts as given above."""
+    again = deepcopy(parent)
+    for action in again._actions:
+        action.default = SUPPRESS
+    return again
+
+
+def watch(rest: Rest, args: Namespace) -> None:
+    """``volumed operations --watch``."""
+    from volumed.client import watching
+
+    if not args.watch:
+        raise Misused("say volumed operations list, show or --watch")
+    # To watch ends when the user has seen enough: nothing is interrupted by that.
+    with suppress(KeyboardInterrupt):
+        watching.watch(rest, args)
+
+
+def list_operations(rest: Rest, args: Namespace) -> Answer | None:
     """``volumed operations list``."""
+    if args.watch:
+        if args.state is not None:
+            raise Misused("--watch follows operations through all states: it takes no --state")
+        watch(rest, args)
+        return None
     query = {
         "state": args.state,
         "resource_id": args.resource,

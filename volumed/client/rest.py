@@ -85,12 +85,14 @@ class Rest:
         """Delete what is at ``path``."""
         return self._request("DELETE", path, query=query)
 
-    def pages(self, path: str, collection: str, limit: int | None = None, **query: Any) -> Iterator[Json]:
+    def pages(
+        self, path: str, collection: str, limit: int | None = None, page: int = PAGE, **query: Any
+    ) -> Iterator[Json]:
         """Every row of a list, page after page, at most ``limit`` of them."""
         left = limit
         marker: str | None = None
         while left is None or left > 0:
-            document = self.get(path, limit=PAGE if left is None else min(left, PAGE), marker=marker, **query)
+            document = self.get(path, limit=page if left is None else min(left, page), marker=marker, **query)
             rows = document[collection]
             yield from rows
             # A page may be shorter than asked (the server has a limit of its own): only the link tells the end.

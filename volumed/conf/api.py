@@ -17,6 +17,24 @@ OPTIONS = [
         min=0.1,
         help="Seconds that an attachment's request waits for the end of its operation; then 503 with its id.",
     ),
+    cfg.IntOpt(
+        "event_streams",
+        default=64,
+        min=0,
+        help="Streams of events that one process serves at most; each costs a descriptor and no thread.",
+    ),
+    cfg.FloatOpt(
+        "event_stream_seconds",
+        default=600,
+        min=0.1,
+        help="Seconds after which a stream of events ends; the client connects again and goes on where it was.",
+    ),
+    cfg.FloatOpt(
+        "event_heartbeat",
+        default=15,
+        min=0.1,
+        help="Seconds of silence after which a stream of events carries a comment, for proxies and dead clients.",
+    ),
     cfg.StrOpt("policy_file", default="policy.yaml", help="File with rules that replace the default policies."),
     cfg.StrOpt(
         "public_endpoint", default=None, help="URL under which clients see the API, for links; default as they ask."

@@ -210,10 +210,23 @@ events = Table(
     Column("payload", _LONG_JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("published", Boolean, nullable=False),
+    #: Its place in the stream of all events; NULL until somebody has numbered it.
+    Column("position", BigInteger),
     UniqueConstraint("resource_id", "sequence"),
     Index(None, "published", "id"),
     Index(None, "operation_id"),
     Index(None, "created_at"),
+    Index(None, "position", unique=True),
+    Index(None, "project_id", "position"),
+)
+
+#: The last position that was given, and the last one that was forgotten: one row, whose lock orders the numbering.
+event_positions = Table(
+    "event_positions",
+    METADATA,
+    Column("singleton", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("forgotten", BigInteger, nullable=False),
 )
 
 #: What WE use of a storage, whichever services reach it. ``allocated`` counts GiB placed and not yet freed.

@@ -31,6 +31,7 @@ from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
 from volumed.model.errors import ConfigurationError
 from volumed.operations.ends import EndPoller
+from volumed.operations.feed import Feed
 from volumed.operations.housekeeping import Housekeeping
 from volumed.operations.periodic import PeriodicTasks
 from volumed.operations.publisher import Publisher
@@ -77,6 +78,7 @@ class _Process:
         self._folder = folder
         self._database = open_database(conf, folder)
         self._ends = EndPoller(self._database)
+        self._feed = Feed(self._database)
         self._launcher = service.Launcher(conf)
         self._http = HttpService(wishes.listen, conf.api.workers, conf.graceful_shutdown_timeout)
         self._transport = make_transport(conf)
@@ -92,6 +94,7 @@ class _Process:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._feed.stop()
         self._http.stop()
         self._ends.stop()
         self._housekeeping.stop()
@@ -175,6 +178,7 @@ class _Process:
                 volume=VolumeClient(messenger),
                 ends=self._ends,
                 rows=self._rows,
+                feed=self._feed,
             )
         )
 

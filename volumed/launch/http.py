@@ -17,6 +17,7 @@ from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from oslo_service import service
 
 from volumed.api.errors import fault
+from volumed.api.streams import EventStream
 from volumed.launch import arrivals
 from volumed.launch.arrivals import Arrival
 from volumed.model.errors import ConfigurationError
@@ -43,6 +44,9 @@ _HEADER = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\
 
 #: Headers of which a second one would change what the request is.
 _ONCE = frozenset({b"Content-Length", b"Host", b"X-Auth-Token", b"Idempotency-Key"})
+
+#: Bytes that a client sends into its own stream, taken away at a time.
+_UNHEARD = 4096
 
 #: Seconds that a client may be silent in the middle of a request, or between two.
 SILENCE = 65
@@ -111,6 +115,69 @@ class _Connection(HTTPConnection):
     arrival: Arrival | None = None
     awaited_since = 0.0
 
+    #: Whether a stream has it, and ends it.
+    is_lent = False
+
+    def lend(self) -> "_Lent":
+        """The way to the client, no longer for the thread that has answered so far."""
+        self.is_lent = True
+        self.socket.setblocking(False)
+        return _Lent(self.socket, super().close)
+
+    def close(self) -> None:
+        if not self.is_lent:
+            super().close()
+
+
+class _Lent:
+    """A connection that an endless answer is sent on, as ``api.streams`` wants it."""
+
+    def __init__(self, connection: socket.socket, close: Callable[[], None]) -> None:
+        self._connection = connection
+        self._close = close
+
+    def send(self, data: bytes | bytearray) -> int:
+        try:
+            return self._connection.send(data)
+        except BlockingIOError:
+            return 0
+
+    def is_gone(self) -> bool:
+        # Whatever else the client says is dropped: it was told that nothing follows this answer.
+        try:
+            return self._connection.recv(_UNHEARD) == b""
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._close()
+
+
+class _Gateway(wsgi.Gateway_10):
+    """Gives a stream the connection and the thread back; every other answer is sent as it comes (PEP 3333)."""
+
+    def respond(self) -> None:
+        answer = self.req.server.wsgi_app(self.env, self.start_response)
+        try:
+            if isinstance(answer, EventStream):
+                self._lend_to(answer)
+                return
+            for part in filter(None, answer):
+                self.write(part)
+            self.req.ensure_headers_sent()
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+
+    def _lend_to(self, stream: EventStream) -> None:
+        # Its body ends with the connection (RFC 9112, 6.3), so nothing is framed and no thread ends it.
+        self.req.response_protocol = "HTTP/1.0"
+        self.req.close_connection = True
+        self.req.outheaders.append((b"Connection", b"close"))
+        self.req.ensure_headers_sent()
+        stream.carry(self.req.conn.lend())
+
 
 class _Server(wsgi.Server):
     """Gives a connection to a thread when a request has arrived on it, not when it was opened."""
@@ -162,6 +229,7 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         self._server.keep_alive_conn_limit = MOST_KEPT_ALIVE
         self._server.expiration_interval = SELECT_PAUSE
         self._server.server_name = "volumed"
+        self._server.gateway = _Gateway
         self._stopped = threading.Event()
         self.address = self._bind(address)
 

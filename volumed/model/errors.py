@@ -73,6 +73,21 @@ class NotFound(VolumedError):
     message = "{resource_type} {resource_id} could not be found."
 
 
+class Gone(VolumedError):
+    """What is asked for is kept no longer (HTTP 410)."""
+
+
+class EventsForgotten(Gone):
+    message = (
+        "Events up to {forgotten} are kept no longer, so what came after {position} cannot be told whole: "
+        "look at the resources, then go on with after={forgotten}."
+    )
+
+
+class UnknownPosition(Gone):
+    message = "There has been no event {position} here, the last one is {last}: look at the resources, then begin anew."
+
+
 class Conflict(VolumedError):
     """The request contradicts something that exists (HTTP 409)."""
 

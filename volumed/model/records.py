@@ -178,3 +178,5 @@ class Event:
     payload: Json
     created_at: int
     published: bool
+    #: Its place in the stream of all events; None until it is numbered.
+    position: int | None

@@ -45,6 +45,7 @@ class Publisher:
                 waiting = events.unpublished(tx, BATCH)
             if not waiting or not leaders.lead(self._database, TASK, self._holder, TERM):
                 return
+            self._database.write(events.number)
             if not self._publish(waiting):
                 return
 

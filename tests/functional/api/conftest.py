@@ -17,6 +17,7 @@ from volumed.db.engine import Database
 if TYPE_CHECKING:
     from tests.functional.api.stage import Api, PlayedManager, Recorder
     from volumed.operations.ends import EndPoller
+    from volumed.operations.feed import Feed
 
 
 @pytest.fixture
@@ -58,7 +59,18 @@ def ends(database: Database) -> Iterator["EndPoller"]:
 
 
 @pytest.fixture
-def api(database: Database, recorder: "Recorder", ends: "EndPoller", options: dict[tuple[str, str], Any]) -> "Api":
+def feed(database: Database) -> Iterator["Feed"]:
+    from volumed.operations.feed import Feed
+
+    feed = Feed(database)
+    yield feed
+    feed.stop()
+
+
+@pytest.fixture
+def api(
+    database: Database, recorder: "Recorder", ends: "EndPoller", feed: "Feed", options: dict[tuple[str, str], Any]
+) -> "Api":
     """A client of the application as the user ``alice`` of the project ``p1``."""
     from tests.functional.api.stage import Api
     from volumed import conf
@@ -70,7 +82,7 @@ def api(database: Database, recorder: "Recorder", ends: "EndPoller", options: di
     defaults = {("api", "attach_timeout"): 0.3, ("quota", "volumes"): 100, ("quota", "snapshots"): 100, **options}
     settings = conf.load(defaults=defaults)
     rows = RowExaminer(database, count_snapshot_gigabytes=True, idempotency_retention=86400)
-    parts = ApiParts(settings, database, SchedulerClient(recorder), VolumeClient(recorder), ends, rows)
+    parts = ApiParts(settings, database, SchedulerClient(recorder), VolumeClient(recorder), ends, rows, feed)
     return Api(falcon.testing.TestClient(make_app(parts)), "alice:p1")
 
 

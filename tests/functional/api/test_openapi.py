@@ -71,7 +71,13 @@ def test_a_strict_schema_is_strict_everywhere() -> None:
 
     for name, schema in answers.COMPONENTS.items():
         look(name, schema)
-    assert {place.rpartition("/")[2] for place in open_ones} == {"connection_info", "args", "items", "progress"}
+    assert {place.rpartition("/")[2] for place in open_ones} == {
+        "connection_info",
+        "args",
+        "items",
+        "progress",
+        "payload",
+    }
 
 
 def test_a_server_that_nobody_asks_has_not_loaded_it() -> None:

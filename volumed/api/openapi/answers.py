@@ -188,6 +188,32 @@ _ABSOLUTE_LIMITS: Final = record(
 #: What OpenStack calls each code in an error's body; others are a ``computeFault``.
 _FAULT: Final = record({"code": {"type": "integer", "minimum": 400, "maximum": 599}, "message": TEXT})
 
+#: Why a volume is as it is: beside the first three, what belongs to the type.
+_REASON: Final = record(
+    {
+        "type": one_of(("operation", "reader", "attachment", "snapshots", "error", "lost", "deleted", "nothing")),
+        "sentence": {"type": "string", "minLength": 1},
+        "since": or_null(TIME),
+    },
+    {
+        **dict.fromkeys(
+            ("operation_id", "kind", "request_id", "step", "wait_reason", "instance", "host"), or_null(TEXT)
+        ),
+        **dict.fromkeys(("resource_type", "resource_id", "volume_id", "source_id", "project_id", "user_id"), TEXT),
+        **dict.fromkeys(("queue", "attachment_id", "status"), TEXT),
+        "state": one_of(list(OperationState)),
+        "not_before": or_null(TIME),
+        "cancel_requested": BOOLEAN,
+        "waits_for": record(
+            {"service": one_of(("volumed-scheduler", "volumed-volume")), "is_up": BOOLEAN},
+            {"host": or_null(TEXT), "reason": or_null(TEXT)},
+        ),
+        "mode": one_of(("rw", "ro")),
+        "error": or_null(named("Failure")),
+        "snapshot_ids": list_of(UUID),
+    },
+)
+
 #: The schemas that others name.
 COMPONENTS: Final[Mapping[str, Schema]] = {
     "Error": {"type": "object", "additionalProperties": _FAULT, "minProperties": 1, "maxProperties": 1},
@@ -250,6 +276,21 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
             "created_at": TIME,
         }
     ),
+    "StreamedEvent": record(
+        {
+            "id": {"type": "integer", "minimum": 1},
+            "event_type": TEXT,
+            "resource_type": TEXT,
+            "resource_id": TEXT,
+            "sequence": {"type": "integer", "minimum": 1},
+            "project_id": TEXT,
+            "operation_id": or_null(TEXT),
+            "request_id": or_null(TEXT),
+            "payload": ANYTHING,
+            "created_at": TIME,
+        }
+    ),
+    "Reason": _REASON,
     "Candidate": record(
         {
             "host": TEXT,
@@ -342,6 +383,18 @@ PLACEMENT: Final = only(
         {"considered": COUNT, "decided_at": TIME},
     ),
 )
+
+WHY: Final = only(
+    "why",
+    record(
+        {
+            "volume_id": TEXT,
+            "status": one_of((*VolumeStatus, "deleted")),
+            "findings": {**list_of(named("Reason")), "minItems": 1},
+        }
+    ),
+)
+EVENTS: Final = record({"events": list_of(named("StreamedEvent")), "position": COUNT}, {"events_links": _LINKS})
 
 SNAPSHOT: Final = only("snapshot", named("Snapshot"))
 SNAPSHOT_SUMMARY: Final = only("snapshot", named("SnapshotSummary"))

@@ -11,13 +11,14 @@ from volumed.api.openapi import answers
 from volumed.api.openapi.endpoint import (
     EVERY_PROJECT,
     PAGE,
+    STREAM_MEDIA,
     TEXT_MEDIA,
     WITH_COUNT,
     Endpoint,
     filters,
     query,
 )
-from volumed.api.openapi.words import Schema, one_of
+from volumed.api.openapi.words import COUNT, Schema, one_of
 from volumed.api.schemas import (
     attachments,
     doctor,
@@ -122,6 +123,7 @@ def _volumes() -> Part:
         *_metadata(tag, "volumes"),
         Endpoint("GET", f"{one}/timeline", "What became of its requests", tag, {200: answers.TIMELINE}),
         Endpoint("GET", f"{one}/placement", "Why it is where it is", tag, {200: answers.PLACEMENT}),
+        Endpoint("GET", f"{one}/why", "What holds it, since when, and what it waits for", tag, {200: answers.WHY}),
     )
 
 
@@ -262,6 +264,27 @@ def _operations() -> Part:
     )
 
 
+def _events() -> Part:
+    asked = (
+        query("limit", COUNT, "Events of a page at most; the service has a limit of its own."),
+        query("after", COUNT, "Only events behind this position; without it, a page begins with the oldest."),
+        EVERY_PROJECT,
+        *filters(("resource_id", "event_type")),
+    )
+    return (
+        Endpoint(
+            "GET",
+            "/v3/events",
+            "The events of all resources, as a page or, for who accepts text/event-stream, as they happen",
+            "events",
+            {200: answers.EVENTS},
+            queries=asked,
+            refusals=(410,),
+            streams=(STREAM_MEDIA,),
+        ),
+    )
+
+
 def _page(key: str, item: str) -> Mapping[int, Schema]:
     return {200: answers.page(key, item, f"{key}_links")}
 
@@ -276,4 +299,5 @@ def catalogue() -> Part:
         *_types(),
         *_fleet(),
         *_operations(),
+        *_events(),
     )

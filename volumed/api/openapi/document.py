@@ -16,6 +16,7 @@ from volumed.api.openapi import endpoint as parts
 from volumed.api.openapi.answers import COMPONENTS
 from volumed.api.openapi.catalogue import catalogue
 from volumed.api.openapi.endpoint import Endpoint
+from volumed.api.openapi.words import TEXT
 
 ABOUT: Final = """\
 The OpenStack Block Storage API, version 3, with what volumed has beyond it: operations, timelines, placements.
@@ -54,7 +55,7 @@ def document() -> dict[str, Any]:
     return plain
 
 
-_ERRORS: Final = (400, 401, 403, 404, 405, 406, 409, 412, 413, 422, 500, 503)
+_ERRORS: Final = (400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 422, 500, 503)
 
 
 def _operation(each: Endpoint) -> dict[str, Any]:
@@ -93,6 +94,8 @@ def _headers(each: Endpoint) -> Iterator[Mapping[str, Any]]:
     if each.path.startswith("/v3"):
         yield parts.VERSION
         yield parts.REQUEST_ID
+    if each.streams:
+        yield parts.LAST_EVENT
     if each.keyed:
         yield parts.KEY
     if each.tagged and each.body is not None:
@@ -125,7 +128,9 @@ def _answer(each: Endpoint, code: int, schema: Any) -> dict[str, Any]:
     if each.tagged:
         headers["ETag"] = _header("Tag")
     told: dict[str, Any] = {"description": HTTPStatus(code).phrase, "headers": headers}
-    return told if schema is None else told | {"content": {each.media: {"schema": schema}}}
+    if schema is None:
+        return told
+    return told | {"content": {each.media: {"schema": schema}, **{media: {"schema": TEXT} for media in each.streams}}}
 
 
 def _error(code: int) -> dict[str, Any]:

@@ -15,6 +15,9 @@ KEY_REFUSALS: Final = (409, 413, 422)
 
 TEXT_MEDIA: Final = "text/plain"
 
+#: Source: WHATWG HTML, 9.2 (server-sent events).
+STREAM_MEDIA: Final = "text/event-stream"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -39,6 +42,8 @@ class Endpoint:
     tagged: bool = False
     is_open: bool = False
     media: str = "application/json"
+    #: Media types beside it in which the answer goes on, for those who accept them.
+    streams: tuple[str, ...] = ()
     values: Mapping[str, Schema] = field(default_factory=dict)
 
 
@@ -81,6 +86,11 @@ KEY: Final = header(
     idempotency.HEADER,
     "Chosen by the client: a key's request is carried out once, and answered again when it is repeated. Kept 24 h.",
     {"type": "string", "pattern": r"^[\x21-\x7e]{1,191}$"},
+)
+LAST_EVENT: Final = header(
+    "Last-Event-ID",
+    "The position up to which a stream was received; goes before `after`.",
+    {"type": "string", "pattern": r"^[0-9]{1,18}$"},
 )
 IF_MATCH: Final = header("If-Match", "Since 3.15: refuse with 412 when the metadata are not those of this ETag.")
 

@@ -6,6 +6,7 @@ from volumed.api.policies import (
     attachments,
     availability_zones,
     doctor,
+    events,
     limits,
     operations,
     pools,
@@ -29,6 +30,7 @@ _FILES = (
     pools,
     availability_zones,
     operations,
+    events,
     doctor,
 )
 

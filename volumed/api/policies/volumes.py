@@ -15,6 +15,7 @@ METADATA_READ = "volume:get_volume_metadata"
 METADATA_DELETE = "volume:delete_volume_metadata"
 TIMELINE = "volumed:volume_timeline"
 PLACEMENT = "volumed:volume_placement"
+WHY = "volumed:volume_why"
 
 RULES = (
     Rule(CREATE, ADMIN_OR_OWNER, "Create a volume.", ("POST /volumes",)),
@@ -45,4 +46,5 @@ RULES = (
     Rule(METADATA_DELETE, ADMIN_OR_OWNER, "Remove metadata.", ("DELETE /volumes/{volume_id}/metadata/{key}",)),
     Rule(TIMELINE, ADMIN_OR_OWNER, "See what became of a volume's requests.", ("GET /volumes/{volume_id}/timeline",)),
     Rule(PLACEMENT, ADMIN_OR_OWNER, "See why a volume is where it is.", ("GET /volumes/{volume_id}/placement",)),
+    Rule(WHY, ADMIN_OR_OWNER, "See what holds a volume.", ("GET /volumes/{volume_id}/why",)),
 )
