@@ -5,6 +5,8 @@ What the driver does beside its faults is the real thing.
 """
 
 import json
+import os
+import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -22,13 +24,16 @@ from volumed_drivers.file.driver import FileDriver
 class Fault:
     """``error`` names a class of ``volumed.driver.errors``, None none; ``after``: the real effect comes before it.
 
-    ``lasting``: it stays until it is cleared. ``pause``: seconds that the call hangs first.
+    ``lasting``: it stays until it is cleared. ``pause``: seconds that the call hangs first; ``beats``: it tells its
+    progress meanwhile. ``kills``: the process dies of it.
     """
 
     error: str | None = "BackendUnreachable"
     after: bool = False
     lasting: bool = False
     pause: float = 0.0
+    beats: bool = False
+    kills: bool = False
 
 
 class Faults:
@@ -80,9 +85,22 @@ class FaultyDriver:
         fault = self._faults.meet(name)
         if fault is None:
             return call(*args, **kwargs)
-        time.sleep(fault.pause)
+        _hang(fault, *args)
+        if fault.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
         if fault.error is None:
             return call(*args, **kwargs)
         if fault.after:
             call(*args, **kwargs)
         raise getattr(errors, fault.error)(backend=self._faults.backend, what=name, reason=f"{name} was told to fail")
+
+
+def _hang(fault: Fault, *args: Any) -> None:
+    """Be in the call for as long as the fault says; the progress is a copy's last argument."""
+    if not fault.beats:
+        time.sleep(fault.pause)
+        return
+    end = time.monotonic() + fault.pause
+    while time.monotonic() < end:
+        args[-1](1, 100)
+        time.sleep(0.02)

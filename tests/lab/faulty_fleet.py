@@ -2,13 +2,15 @@
 
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 
 from tests.lab.daemon import Session
 from tests.lab.faulty_driver import Faults
@@ -101,6 +103,29 @@ class Fleet:
         host = self.rest.get(f"/volumes/{volume_id}").json()["volume"]["os-vol-host-attr:host"]
         return host and str(host).partition("@")[2].partition("#")[0]
 
+    def until(self, look: Callable[[], Any]) -> Any:
+        """Wait until ``look`` finds something; what it finds."""
+        deadline = time.monotonic() + 60
+        while not (found := look()):
+            assert time.monotonic() < deadline, self.daemon.output()
+            time.sleep(0.02)
+        return found
+
+    @contextmanager
+    def asking(self, ask: Callable[[Session], requests.Response]) -> Iterator["Asked"]:
+        """Ask in another thread, over a connection of its own; answered when the block has ended."""
+        asked = Asked()
+
+        def run() -> None:
+            asked.answer = ask(self.daemon.session())
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            thread.join(60)
+
     def allocated(self) -> int:
         """GiB that are allocated on all storages."""
         return sum(row["allocated"] for row in self.outside.rows("SELECT allocated FROM pools"))
@@ -116,6 +141,12 @@ class Fleet:
         while (found := self.outside.differences()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert found == [], f"{found}\n{self.daemon.output()}"
+
+
+class Asked:
+    """A question and, later, its answer."""
+
+    answer: requests.Response
 
 
 def _group(item: tuple[str, Mapping[str, object]]) -> str:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from volumed.api.tier import Tier
-from volumed.model.errors import NotFound, ServiceUnavailable, VolumedError
+from volumed.model.errors import Cancelled, Conflict, NotFound, ServiceUnavailable, VolumedError
 from volumed.model.records import Json
 from volumed.model.states import OperationState
 
@@ -30,6 +30,10 @@ class WorkImpossible(ServiceUnavailable):
     """The operation failed because something was away (HTTP 503)."""
 
 
+class WorkCancelled(Conflict):
+    """The operation was cancelled while its end was waited for (HTTP 409)."""
+
+
 class WorkFailed(VolumedError):
     """The operation failed (HTTP 500)."""
 
@@ -52,6 +56,8 @@ def _failure(operation_id: str, error: Json) -> VolumedError:
         family = WorkRefused
     elif error.get("type") in _ABSENCES:
         family = WorkImpossible
+    elif error.get("type") == Cancelled.__name__:
+        family = WorkCancelled
     elif error.get("type") == "NotFound":
         family = NotFound
     return family(reason, operation_id=operation_id)

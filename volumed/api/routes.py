@@ -122,6 +122,7 @@ class Routes:
         examination = doctor.Doctor(tier)
         self.rebuilds |= {"repairs": examination.rebuild}
         quota, service, operation = quota_sets.QuotaSets(tier), services.Services(tier), operations.Operations(tier)
+        self.rebuilds |= {"operation": operation.rebuild}
         return [
             ("/v3/os-quota-sets/{project_id}", quota, None),
             ("/v3/os-quota-sets/{project_id}/defaults", quota, "defaults"),
@@ -134,6 +135,7 @@ class Routes:
             ("/v3/doctor", examination, None),
             ("/v3/operations", operation, None),
             ("/v3/operations/{operation_id}", operation, "one"),
+            ("/v3/operations/{operation_id}/action", operation, "action"),
         ]
 
 

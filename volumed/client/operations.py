@@ -28,6 +28,10 @@ def register(commands: "Commands", connection: ArgumentParser) -> None:
     parser = verbs.add_parser("show", parents=[connection], help="show one operation with its steps")
     parser.add_argument("operation", metavar="OPERATION", help="its id")
     parser.set_defaults(run=show)
+    for verb, about in (("cancel", "have a live operation undone"), ("retry", "do a failed operation again")):
+        parser = verbs.add_parser(verb, parents=[connection], help=about)
+        parser.add_argument("operation", metavar="OPERATION", help="its id")
+        parser.set_defaults(run=act, verb=verb)
     parser = commands.add_parser(
         "timeline", parents=[connection], help="everything that was done for a volume, also for a deleted one"
     )
@@ -72,6 +76,15 @@ def show(rest: Rest, args: Namespace) -> Answer:
 
     operation = rest.get(f"/operations/{args.operation}")["operation"]
     return Answer({"operation": operation}, lambda: draw_timeline([operation]))
+
+
+def act(rest: Rest, args: Namespace) -> Answer:
+    """``volumed operations cancel`` and ``volumed operations retry``."""
+    operation = rest.post(f"/operations/{args.operation}/action", {args.verb: {}}).document["operation"]
+    told = f"operation {operation['id']} ({operation['kind']}): {operation['state']}"
+    if args.verb == "cancel" and operation["state"] != "failed":
+        told += ", to be cancelled"
+    return Answer({"operation": operation}, lambda: told)
 
 
 def timeline(rest: Rest, args: Namespace) -> Answer:

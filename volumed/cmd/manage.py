@@ -31,9 +31,9 @@ def _doctor(options: argparse.Namespace) -> int:
     from volumed.client.answer import print_answer
     from volumed.client.doctor import answer_of, wanted_repair
     from volumed.launch import alone
-    from volumed.launch.embedded import Wishes
     from volumed.launch.http import Address
     from volumed.launch.state_folder import default_path
+    from volumed.launch.wishes import Wishes
 
     body = wanted_repair(options)
     wishes = Wishes(

@@ -33,6 +33,7 @@ def up(arguments: Sequence[str]) -> int:
     from volumed.launch import embedded
     from volumed.launch.http import Address
     from volumed.launch.state_folder import default_path
+    from volumed.launch.wishes import Wishes
     from volumed.model.crash_points import kill_at
     from volumed.model.errors import VolumedError
 
@@ -40,7 +41,7 @@ def up(arguments: Sequence[str]) -> int:
         if crash_point := os.environ.get("VOLUMED_CRASH_POINT"):
             kill_at(crash_point)
         return embedded.run(
-            embedded.Wishes(
+            Wishes(
                 state=options.state or default_path(),
                 listen=Address.parse(options.listen),
                 config_files=options.config_file,

@@ -49,6 +49,20 @@ OPTIONS = [
     cfg.FloatOpt(
         "retry_pause", default=1, min=0, help="Seconds before the first retry; doubled with each further one."
     ),
+    cfg.FloatOpt(
+        "blocked_after",
+        default=30,
+        min=0.1,
+        help="Seconds without a sign of life after which a backend's call counts as blocked: its operation says so, "
+        "and another thread takes the work that waits behind it.",
+    ),
+    cfg.FloatOpt(
+        "stuck_timeout",
+        default=600,
+        min=0,
+        help="Seconds without a sign of life after which a backend's call counts as stuck: the process starts itself "
+        "again and resumes what was under way. 0: never.",
+    ),
     cfg.IntOpt("operation_retention", default=259200, min=0, help="Seconds that an ended operation is kept."),
     cfg.IntOpt(
         "idempotency_retention", default=86400, min=0, help="Seconds that the answer to an Idempotency-Key is kept."

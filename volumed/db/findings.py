@@ -122,6 +122,19 @@ def _resource_is_gone() -> ColumnElement[bool]:
     return or_(*kinds)
 
 
+def poisonous(tx: Connection, claims: int) -> list[Operation]:
+    """Operations given up after more than ``claims`` claims, whose volume is there and that nothing made good since."""
+    later = operations.alias("later")
+    wanted = select(operations).where(
+        operations.c.state == OperationState.FAILED,
+        operations.c.claims > claims,
+        operations.c.kind.not_in(("cleanup", REPAIR)),
+        exists().where(volumes.c.id == operations.c.volume_id),
+        ~exists().where(later.c.resource_id == operations.c.resource_id, later.c.created_at > operations.c.created_at),
+    )
+    return [Operation(*row) for row in tx.execute(wanted)]
+
+
 def failed_cleanups(tx: Connection, host: str) -> list[Operation]:
     """Cleanups on ``host@backend`` that were given up and not made good since."""
     wanted = select(operations).where(

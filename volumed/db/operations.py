@@ -7,21 +7,40 @@ its beginning: what a lost worker wrote before it is rolled back with it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from volumed.db import pages
 from volumed.db.clock import SECOND, now
 from volumed.db.pages import Listing
 from volumed.db.tables import operations
-from volumed.model.errors import BusyResource, LostHold, NotFound
+from volumed.model.errors import BusyResource, CancelRequested, LostHold, NotFound
 from volumed.model.records import Json, Operation
 from volumed.model.states import OPERATION_MOVES, OperationState
 
 #: The queue of operations that wait for a placement.
 SCHEDULER_QUEUE = "scheduler"
+
+#: Begins the queue of an operation that waits for the end of another one, whose id follows. No service looks there.
+AFTER = "after:"
+
+#: Seconds that an operation pauses at most. One that claims to pause longer has met a clock that was set back.
+LONGEST_PAUSE = 300.0
 
 _O = OperationState
 _TAKEN = (_O.RUNNING, _O.UNDOING)
@@ -47,7 +66,7 @@ class NewOperation:
     args: Json = field(default_factory=dict)
 
 
-def add(tx: Connection, new: NewOperation) -> None:
+def add(tx: Connection, new: NewOperation, live_key: str | None = None) -> None:
     """Insert ``new`` as ``queued``. A live operation on the same resource: ``IntegrityError`` on ``live_key``."""
     tx.execute(
         _INSERT,
@@ -64,7 +83,7 @@ def add(tx: Connection, new: NewOperation) -> None:
             "queue": new.queue,
             "state": _O.QUEUED,
             "lane": new.lane,
-            "live_key": new.resource_id,
+            "live_key": live_key or new.resource_id,
             "args": new.args,
         },
     )
@@ -116,13 +135,14 @@ def refuse_if_held(tx: Connection, resource_type: str, resource_id: str) -> None
 
 
 def claim(
-    tx: Connection, operation_id: str, queue: str, worker: str, token: str, dropped: bool = False
+    tx: Connection, operation_id: str, queue: str, worker: str, token: str, dropped: bool = False, rested: bool = False
 ) -> Operation | None:
     """Take the operation for ``worker`` when it is due on ``queue``; None when there is nothing to take.
 
     Due are queued ones, those whose pause is over, and those that another incarnation left behind: there is one process
     for a queue of a backend, so a worker that is not this one is gone. ``dropped``: this worker's own too, which it
-    could not end because the database was away.
+    could not end because the database was away. ``rested``: its pause is over by the worker's own timer, whatever the
+    clock says.
     """
     values = {
         "state": case((operations.c.state == _O.UNDOING, _O.UNDOING.value), else_=_O.RUNNING.value),
@@ -138,36 +158,47 @@ def claim(
         .where(
             operations.c.id == operation_id,
             operations.c.queue == queue,
-            or_(_due(worker, age=0), and_(operations.c.state.in_(_TAKEN), operations.c.worker == worker))
+            or_(_due(worker, 0, rested), and_(operations.c.state.in_(_TAKEN), operations.c.worker == worker))
             if dropped
-            else _due(worker, age=0),
+            else _due(worker, 0, rested),
         )
         .values(values)
     )
     return get(tx, operation_id) if taken.rowcount else None
 
 
-def due(tx: Connection, queue: str, worker: str, age: float, limit: int = 500) -> Sequence[tuple[str, str]]:
-    """``(id, lane)`` of what ``worker`` should take from ``queue``: queued for ``age`` seconds, paused, or orphaned."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a worker should take. ``claims``: how often it was taken without coming to a rest in order."""
+
+    id: str
+    lane: str
+    claims: int
+
+
+def due(tx: Connection, queue: str, worker: str, age: float, limit: int = 500) -> Sequence[Due]:
+    """What ``worker`` should take from ``queue``: queued for ``age`` seconds, paused long enough, or orphaned."""
     wanted = (
-        select(operations.c.id, operations.c.lane)
+        select(operations.c.id, operations.c.lane, operations.c.claims)
         .where(operations.c.queue == queue, operations.c.state.in_(_LIVE), _due(worker, age))
         .order_by(operations.c.updated_at)
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in tx.execute(wanted)]
+    return [Due(*row) for row in tx.execute(wanted)]
 
 
-def _due(worker: str, age: float) -> Any:
+def _due(worker: str, age: float, rested: bool = False) -> Any:
     columns = operations.c
     queued = columns.state == _O.QUEUED
     if age:
         queued = and_(queued, columns.updated_at <= now() - int(age * SECOND))
+    impossible = now() + int(2 * LONGEST_PAUSE * SECOND)
+    is_over = true() if rested else or_(columns.not_before <= now(), columns.not_before > impossible)
     return or_(
         queued,
-        and_(columns.state == _O.WAITING, columns.not_before <= now()),
+        and_(columns.state == _O.WAITING, or_(is_over, columns.cancel_requested.is_(True))),
         and_(columns.state.in_(_TAKEN), columns.worker != worker),
-        and_(columns.state == _O.UNDOING, columns.worker.is_(None), columns.not_before <= now()),
+        and_(columns.state == _O.UNDOING, columns.worker.is_(None), is_over),
     )
 
 
@@ -201,7 +232,7 @@ def refuse(tx: Connection, operation_id: str, attempt: int, error: Json, placeme
     """End the operation ``failed`` by the scheduler; False when it is no longer the scheduler's."""
     refused = tx.execute(
         _waiting_for_placement(operation_id, attempt).values(
-            state=_O.FAILED, error=error, placement=placement, wait_reason=None, live_key=None, **_ending()
+            state=_O.FAILED, error=error, placement=placement, live_key=None, **_ending()
         )
     )
     return bool(refused.rowcount)
@@ -217,17 +248,79 @@ def _waiting_for_placement(operation_id: str, attempt: int) -> Any:
 
 
 def note(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
-    """Write the timeline of a long operation while it runs."""
-    _held(tx, operation, timeline=list(timeline))
+    """Write the timeline of a long operation while it runs: it goes on, so earlier claims are no sign of trouble."""
+    _held(tx, operation, timeline=list(timeline), wait_reason=None, claims=0)
+
+
+def note_blocked(tx: Connection, operation: Operation, reason: str) -> None:
+    """Say what the operation's thread is held up by; it goes on as soon as that answers."""
+    _held(tx, operation, wait_reason=reason)
+
+
+def is_cancel_requested(tx: Connection, operation_id: str) -> bool:
+    """Whether the operation is to be cancelled."""
+    return bool(tx.execute(select(operations.c.cancel_requested).where(operations.c.id == operation_id)).scalar())
+
+
+def request_cancel(tx: Connection, operation_id: str, error: Json, only_unbegun: bool = False) -> bool:
+    """Ask whoever has the live operation to undo it; ``error`` says who asked. Asked again, the first one stays.
+
+    False when ``only_unbegun`` and a worker has taken it meanwhile.
+    """
+    wanted = [operations.c.id == operation_id, operations.c.live_key.is_not(None)]
+    if only_unbegun:
+        wanted.append(operations.c.claims == 0)
+    values = {"cancel_requested": True, "error": _unless_cancelled(error), "updated_at": now()}
+    return bool(tx.execute(update(operations).where(*wanted).values(values)).rowcount)
+
+
+def _unless_cancelled(error: Json) -> ColumnElement[Json]:
+    """``error``, unless the row says already who asked for its cancellation."""
+    asked = (operations.c.cancel_requested.is_(True), operations.c.error)
+    return case(asked, else_=literal(error, operations.c.error.type))
+
+
+def add_after(tx: Connection, new: NewOperation, operation_id: str, reason: str) -> None:
+    """Insert ``new``, which begins when the live operation ``operation_id`` on the same resource has ended."""
+    add(tx, replace(new, queue=AFTER + operation_id), live_key=new.id)
+    waiting = update(operations).where(operations.c.id == new.id)
+    tx.execute(waiting.values(state=_O.WAITING, wait_reason=reason))
+
+
+def successor_of(tx: Connection, operation_id: str) -> Operation | None:
+    """The operation that begins when this one has ended, if any."""
+    row = tx.execute(select(operations).where(operations.c.queue == AFTER + operation_id).limit(1)).first()
+    return None if row is None else Operation(*row)
+
+
+def begin_successor(tx: Connection, successor: Operation, queue: str) -> None:
+    """Let the successor be taken on ``queue``: what it waited for has ended in this transaction."""
+    tx.execute(
+        update(operations)
+        .where(operations.c.id == successor.id, operations.c.state == _O.WAITING)
+        .values(queue=queue, state=_O.QUEUED, live_key=successor.resource_id, wait_reason=None, updated_at=now())
+    )
+
+
+def end_successor(tx: Connection, successor: Operation, error: Json | None = None) -> None:
+    """End the successor with what it waited for: nothing is left to do for it, or (``error``) it cannot be done."""
+    ended = _O.SUCCEEDED if error is None else _O.FAILED
+    tx.execute(
+        update(operations)
+        .where(operations.c.id == successor.id, operations.c.state == _O.WAITING)
+        .values(state=ended, error=error, live_key=None, **_ending())
+    )
 
 
 def begin_undo(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
     """From here on the operation is taken back, also after a crash."""
-    _held(tx, operation, _O.UNDOING, error=error, timeline=list(timeline))
+    _held(tx, operation, _O.UNDOING, error=_unless_cancelled(error), timeline=list(timeline), wait_reason=None)
 
 
-def pause_undo(tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json]) -> None:
-    """Go on with the undo in ``pause`` seconds; no thread waits for it."""
+def pause_undo(
+    tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json], claims: int = 0
+) -> None:
+    """Go on with the undo in ``pause`` seconds; no thread waits for it. ``claims``: as for ``wait``."""
     _held(
         tx,
         operation,
@@ -236,18 +329,22 @@ def pause_undo(tx: Connection, operation: Operation, reason: str, pause: float, 
         wait_reason=reason,
         not_before=now() + int(pause * SECOND),
         timeline=list(timeline),
+        claims=claims,
     )
 
 
 def requeue(
     tx: Connection, operation: Operation, queue: str, tried: Sequence[Json], error: Json, timeline: Sequence[Json]
 ) -> None:
-    """Give the undone operation back for another placement."""
+    """Give the undone operation back for another placement. Raises ``CancelRequested`` when it is to be cancelled."""
     _held(
         tx,
         operation,
         _O.QUEUED,
+        heeds_cancel=True,
         queue=queue,
+        claims=0,
+        wait_reason=None,
         attempt=operation.attempt + 1,
         tried=list(tried),
         error=error,
@@ -256,8 +353,13 @@ def requeue(
     )
 
 
-def wait(tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json]) -> None:
-    """Let the operation rest for ``pause`` seconds without a thread."""
+def wait(
+    tx: Connection, operation: Operation, reason: str, pause: float, timeline: Sequence[Json], claims: int = 0
+) -> None:
+    """Let the operation rest for ``pause`` seconds without a thread.
+
+    ``claims``: how often it was taken so far without coming to a rest in order, 0 when this is one.
+    """
     _held(
         tx,
         operation,
@@ -265,12 +367,19 @@ def wait(tx: Connection, operation: Operation, reason: str, pause: float, timeli
         wait_reason=reason,
         not_before=now() + int(pause * SECOND),
         timeline=list(timeline),
+        claims=claims,
     )
 
 
-def succeed(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
-    """End the operation as asked."""
-    _held(tx, operation, _O.SUCCEEDED, error=None, live_key=None, timeline=list(timeline), **_ending())
+def leave(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
+    """The service stops in order: the next start goes on with what is still running, and holds nothing against it."""
+    _held(tx, operation, timeline=list(timeline), claims=0)
+
+
+def succeed(tx: Connection, operation: Operation, timeline: Sequence[Json], heeds_cancel: bool = False) -> None:
+    """End the operation as asked. ``heeds_cancel``: raise ``CancelRequested`` when it is to be cancelled."""
+    ending = {"error": None, "live_key": None, "timeline": list(timeline)} | _ending()
+    _held(tx, operation, _O.SUCCEEDED, heeds_cancel, **ending)
 
 
 def fail(tx: Connection, operation: Operation, error: Json, timeline: Sequence[Json]) -> None:
@@ -279,10 +388,16 @@ def fail(tx: Connection, operation: Operation, error: Json, timeline: Sequence[J
 
 
 def _ending() -> dict[str, Any]:
-    return {"ended_at": now(), "updated_at": now()}
+    return {"ended_at": now(), "updated_at": now(), "wait_reason": None}
 
 
-def _held(tx: Connection, operation: Operation, to: OperationState | None = None, **values: Any) -> None:
+def _held(
+    tx: Connection,
+    operation: Operation,
+    to: OperationState | None = None,
+    heeds_cancel: bool = False,
+    **values: Any,
+) -> None:
     """Change the row while it is its worker's, and only along the table of states."""
     sources = [state for state in _TAKEN if to is None or to in OPERATION_MOVES[state]]
     moved = {} if to is None else {"state": to.value}
@@ -292,11 +407,15 @@ def _held(tx: Connection, operation: Operation, to: OperationState | None = None
             operations.c.id == operation.id,
             operations.c.epoch == operation.epoch,
             operations.c.state.in_(sources),
+            *([operations.c.cancel_requested.is_(False)] if heeds_cancel else []),
         )
         .values({"updated_at": now()} | moved | values)
     )
-    if not changed.rowcount:
-        raise LostHold(operation_id=operation.id, epoch=operation.epoch)
+    if changed.rowcount:
+        return
+    if heeds_cancel and is_cancel_requested(tx, operation.id):
+        raise CancelRequested(operation_id=operation.id)
+    raise LostHold(operation_id=operation.id, epoch=operation.epoch)
 
 
 def states_of(tx: Connection, operation_ids: Iterable[str]) -> dict[str, tuple[str, Json | None]]:

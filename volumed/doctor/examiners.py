@@ -34,7 +34,7 @@ class RowExaminer:
             (("quota.drift",), QuotaCheck(database, count_snapshot_gigabytes)),
             (("allocation.drift",), AllocationCheck(database)),
             (("transit.stranded",), TransitCheck(database)),
-            (("operation.keeps_key", "operation.without_resource"), OperationCheck(database)),
+            (("operation.keeps_key", "operation.without_resource", "operation.poisonous"), OperationCheck(database)),
             (("attachment.contradiction",), AttachmentCheck(database)),
             (("outbox.stuck", "keys.kept"), HousekeepingCheck(database, idempotency_retention, serving)),
         )

@@ -1,7 +1,7 @@
 """Operations that contradict their resource.
 
 ``operation.keeps_key``: ended, and still it keeps its resource from others. ``operation.without_resource``: alive, and
-what it was to change is gone.
+what it was to change is gone. ``operation.poisonous``: given up because each of its services died of it.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.model.findings import Finding
 from volumed.model.records import Operation
+from volumed.operations.run import CLAIMS_BEFORE_UNDO
 
 #: Seconds in which whoever has the operation sees by itself that its resource is gone.
 PATIENCE = 30.0
@@ -28,7 +29,8 @@ class OperationCheck:
         with self._database.snapshot() as tx:
             ended = findings.ended_with_key(tx)
             alone = findings.without_resource(tx, PATIENCE)
-        return [*map(_keeps_key, ended), *map(_without_resource, alone)]
+            given_up = findings.poisonous(tx, CLAIMS_BEFORE_UNDO)
+        return [*map(_keeps_key, ended), *map(_without_resource, alone), *map(_poisonous, given_up)]
 
 
 def _keeps_key(ended: Operation) -> Case:
@@ -67,3 +69,20 @@ def _without_resource(alone: Operation) -> Case:
         findings.end_without_resource(tx, alone.id, {"type": "ResourceGone", "message": evidence})
 
     return Case(finding, write=write)
+
+
+def _poisonous(given_up: Operation) -> Case:
+    """Nothing that a repair could do: it is over, and whoever mends the cause retries it or deletes what it was for."""
+    reason = (given_up.error or {}).get("message", "no reason was given")
+    finding = Finding(
+        kind="operation.poisonous",
+        subject_type="operation",
+        subject=given_up.id,
+        evidence=(
+            f"operation {given_up.id} on {given_up.resource_type} {given_up.resource_id} was given up: {reason}; "
+            f"when its cause is mended, retry it or delete the {given_up.resource_type}"
+        ),
+        repair=None,
+        volume_id=given_up.volume_id,
+    )
+    return Case(finding)

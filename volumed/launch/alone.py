@@ -19,8 +19,9 @@ from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
-from volumed.launch.embedded import Wishes, configure, row_examiner
+from volumed.launch.embedded import configure, row_examiner
 from volumed.launch.state_folder import StateFolder
+from volumed.launch.wishes import Wishes
 from volumed.model.context import RequestContext
 from volumed.model.errors import BackendError, ConfigurationError
 from volumed.model.findings import Finding

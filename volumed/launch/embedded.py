@@ -8,10 +8,8 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -25,11 +23,12 @@ from volumed.db import migrate, volume_types
 from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.driver.registry import driver_options
-from volumed.launch import logs
-from volumed.launch.http import Address, HttpService
+from volumed.launch import logs, successor
+from volumed.launch.http import HttpService
 from volumed.launch.service import Identity, Manager, Service
 from volumed.launch.signals import EndingSignals
 from volumed.launch.state_folder import StateFolder
+from volumed.launch.wishes import Wishes
 from volumed.model.errors import ConfigurationError
 from volumed.operations.ends import EndPoller
 from volumed.operations.housekeeping import Housekeeping
@@ -53,17 +52,6 @@ from volumed.volume.manager import VolumeManager
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the command line asked for."""
-
-    state: Path
-    listen: Address
-    config_files: Sequence[Path]
-    remote_noauth: bool
-    debug: bool
-
-
 def run(wishes: Wishes) -> int:
     """Serve until a signal ends it; returns the exit status. Raises what keeps it from starting."""
     os.umask(0o077)  # what is written below the state folder (secrets among it) is its owner's alone
@@ -73,7 +61,7 @@ def run(wishes: Wishes) -> int:
         conf = configure(wishes, folder)
         logs.detail(conf.debug)
         _refuse_open_door(conf, wishes)
-        with _Process(conf, folder, wishes.listen) as process:
+        with _Process(conf, folder, wishes) as process:
             process.start()
             return process.wait_for_signal()
     finally:
@@ -83,15 +71,16 @@ def run(wishes: Wishes) -> int:
 class _Process:
     """Everything that lives as long as the process."""
 
-    def __init__(self, conf: cfg.ConfigOpts, folder: StateFolder, listen: Address) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, folder: StateFolder, wishes: Wishes) -> None:
         self._conf = conf
+        self._wishes = wishes
         self._folder = folder
         self._database = Database(
             conf.database.connection, pool_size=conf.database.max_pool_size, retries=conf.database.max_retries
         )
         self._ends = EndPoller(self._database)
         self._launcher = service.Launcher(conf)
-        self._http = HttpService(listen, conf.api.workers, conf.graceful_shutdown_timeout)
+        self._http = HttpService(wishes.listen, conf.api.workers, conf.graceful_shutdown_timeout)
         self._transport = make_transport(conf)
         self._events = make_notification_transport(conf)
         self._incarnation = str(uuid.uuid4())
@@ -160,6 +149,7 @@ class _Process:
             self._folder.path,
             self._incarnation,
             partial(BackendExaminer, rows=self._rows),
+            self._start_again,
         )
         return self._service("volumed-volume", volume_client.TOPIC, manager.host, manager, transport)
 
@@ -171,6 +161,10 @@ class _Process:
 
     def _messenger(self, transport: Any) -> Messenger:
         return Messenger(transport, self._conf.rpc.control_exchange, self._conf.rpc.response_timeout)
+
+    def _start_again(self, reason: str) -> None:
+        """A call inside this process never returns: only another life of the process is free of it."""
+        successor.become(replace(self._wishes, listen=self._http.address))
 
     def _app(self) -> Any:
         messenger = self._messenger(self._transport)

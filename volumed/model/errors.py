@@ -57,6 +57,16 @@ class HasDependents(Invalid):
     message = "Invalid {resource_type}: {resource_type} {resource_id} still has {dependents}."
 
 
+class NotCancellable(Invalid):
+    message = "Invalid operation: operation {operation_id} ({kind}) cannot be cancelled {until}."
+
+
+class NotRepeatable(Invalid):
+    """A failed operation cannot be done again as it was."""
+
+    message = "Invalid operation: operation {operation_id} ({kind}) cannot be retried: {reason}."
+
+
 class NotFound(VolumedError):
     """There is no such thing, or it is not the asker's to see (HTTP 404)."""
 
@@ -101,6 +111,30 @@ class LostHold(VolumedError):
     """The operation is no longer this worker's; whatever it was about to write is void."""
 
     message = "operation {operation_id} is no longer held with epoch {epoch}"
+
+
+class CancelRequested(VolumedError):
+    """Somebody asked for the operation to be cancelled; it is undone instead of ended as asked."""
+
+    message = "operation {operation_id} is to be cancelled"
+
+
+class Cancelled(VolumedError):
+    """Why a cancelled operation failed: because it was asked to."""
+
+    message = "cancelled as user {user_id} asked (request {request_id})"
+
+
+class SetByAdministrator(VolumedError):
+    """Why a resource is in error although nothing failed."""
+
+    message = "set to error as user {user_id} asked (request {request_id})"
+
+
+class Poisonous(VolumedError):
+    """The operation was taken again and again, and each time its service died or met what nobody foresaw."""
+
+    message = "{kind} was taken {claims} times and never came to an end: its service died each time, or met a fault"
 
 
 class IllegalMove(VolumedError):

@@ -117,8 +117,7 @@ class Operation:
     """One request that changes something, until it ends and for a while after."""
 
     id: str
-    #: ``volume.create``, ``volume.delete``, ``volume.extend``, ``snapshot.create``, ``snapshot.delete``,
-    #: ``attachment.attach``, ``attachment.detach``.
+    #: ``volume.create`` and the like: the keys of ``model.requests.CANCELLATIONS``.
     kind: str
     resource_type: str
     resource_id: str
@@ -150,7 +149,7 @@ class Operation:
     tried: list[Json]
     #: The last placement decision, explained.
     placement: Json | None
-    #: ``{"type", "message"}`` of the failure.
+    #: ``{"type", "message"}`` of the failure, or of why it is to be cancelled.
     error: Json | None
     #: Steps with start, end and outcome; times in microseconds.
     timeline: list[Json]

@@ -1,11 +1,12 @@
 """What happens to a request in each status of its resource: the one table, for code and docs.
 
 ``RUN``: it is accepted and becomes an operation. ``JOIN``: the same is already under way; the answer is that one's.
-Whatever is not named is refused with 400 in OpenStack's words. Beside the status, a live operation that holds the
-resource or reads it refuses every request of this table (``db.operations.refuse_if_held``).
+``CANCEL``: the live operation on it is cancelled, and the request follows its end. Whatever is not named is refused
+with 400 in OpenStack's words. Beside the status, a live operation that holds the resource or reads it refuses every
+other request of this table (``db.operations.refuse_if_held``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from volumed.model.errors import InvalidStatus
@@ -15,21 +16,38 @@ from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
 class Answer(StrEnum):
     RUN = "run"
     JOIN = "join"
+    CANCEL = "cancel"
+
+
+class Cancellation(StrEnum):
+    """How long an operation can be cancelled."""
+
+    UNTIL_ITS_END = "until it has ended"
+    UNTIL_BEGUN = "until it has begun"
+    NEVER = "never"
 
 
 _V, _S, _A = VolumeStatus, SnapshotStatus, AttachStatus
 
 
-def _run(*statuses: StrEnum, join: StrEnum | None = None) -> dict[str, Answer]:
+def _run(*statuses: StrEnum, join: StrEnum | None = None, cancel: Collection[StrEnum] = ()) -> dict[str, Answer]:
     answers = {str(status): Answer.RUN for status in statuses}
+    answers |= {str(status): Answer.CANCEL for status in cancel}
     return answers | ({str(join): Answer.JOIN} if join is not None else {})
 
 
-#: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``).
+#: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``). ``create_again``
+#: and ``extend_again`` are retries of what failed.
 VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "delete": _run(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, join=_V.DELETING),
-    "force_delete": _run(_V.AVAILABLE, _V.RESERVED, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, join=_V.DELETING),
+    "force_delete": _run(
+        *(_V.AVAILABLE, _V.RESERVED, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING),
+        join=_V.DELETING,
+        cancel=(_V.CREATING, _V.EXTENDING),
+    ),
+    "create_again": _run(_V.ERROR),
     "extend": _run(_V.AVAILABLE),
+    "extend_again": _run(_V.ERROR_EXTENDING),
     "extend_online": _run(_V.AVAILABLE, _V.IN_USE),
     "snapshot": _run(_V.AVAILABLE, _V.IN_USE),
     "clone": _run(_V.AVAILABLE, _V.IN_USE),
@@ -41,6 +59,7 @@ VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
 #: Requests on a snapshot; ``clone`` makes a volume from it.
 SNAPSHOT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "delete": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, join=_S.DELETING),
+    "create_again": _run(_S.ERROR),
     "clone": _run(_S.AVAILABLE),
     "reset": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING),
 }
@@ -50,6 +69,21 @@ ATTACHMENT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "update": _run(_A.RESERVED, _A.ATTACHED, _A.ERROR_ATTACHING, join=_A.ATTACHING),
     "complete": _run(_A.ATTACHING, _A.ATTACHED),
     "delete": _run(_A.RESERVED, _A.ATTACHING, _A.ATTACHED, _A.ERROR_ATTACHING, _A.ERROR_DETACHING, join=_A.DETACHING),
+}
+
+#: How long an operation of each kind can be cancelled. What has no way back is tried until it is done.
+CANCELLATIONS: Mapping[str, Cancellation] = {
+    "volume.create": Cancellation.UNTIL_ITS_END,
+    "volume.extend": Cancellation.UNTIL_BEGUN,
+    "volume.delete": Cancellation.NEVER,
+    "volume.reset": Cancellation.UNTIL_ITS_END,
+    "snapshot.create": Cancellation.UNTIL_ITS_END,
+    "snapshot.delete": Cancellation.NEVER,
+    "snapshot.reset": Cancellation.UNTIL_ITS_END,
+    "attachment.attach": Cancellation.UNTIL_ITS_END,
+    "attachment.detach": Cancellation.NEVER,
+    "cleanup": Cancellation.NEVER,
+    "doctor.repair": Cancellation.NEVER,
 }
 
 _TABLES = {"volume": VOLUME_REQUESTS, "snapshot": SNAPSHOT_REQUESTS, "attachment": ATTACHMENT_REQUESTS}

@@ -67,6 +67,9 @@ WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.DELETING, _V.ERROR}
 #: Statuses of an attachment that may still let an initiator in.
 REACHABLE_ATTACHMENT = frozenset({_A.ATTACHING, _A.ATTACHED, _A.ERROR_DETACHING})
 
+#: Statuses of a volume that say that something went wrong.
+ERROR_VOLUME = frozenset({_V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING})
+
 #: The end states of an operation.
 ENDED = frozenset({_O.SUCCEEDED, _O.FAILED})
 
@@ -79,16 +82,16 @@ VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = {
     _V.DETACHING: frozenset({_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.ERROR}),
     _V.EXTENDING: frozenset({_V.AVAILABLE, _V.ERROR_EXTENDING}),
     _V.DELETING: frozenset({_V.ERROR_DELETING}),
-    _V.ERROR: frozenset({_V.DELETING, _V.AVAILABLE, _V.IN_USE}),
-    _V.ERROR_EXTENDING: frozenset({_V.DELETING, _V.AVAILABLE, _V.ERROR, _V.EXTENDING}),
-    _V.ERROR_DELETING: frozenset({_V.DELETING, _V.AVAILABLE, _V.ERROR}),
+    _V.ERROR: frozenset({_V.CREATING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE}),
+    _V.ERROR_EXTENDING: frozenset({_V.EXTENDING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR}),
+    _V.ERROR_DELETING: frozenset({_V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR}),
 }
 
 SNAPSHOT_MOVES: Mapping[SnapshotStatus, frozenset[SnapshotStatus]] = {
     _S.CREATING: frozenset({_S.AVAILABLE, _S.ERROR}),
     _S.AVAILABLE: frozenset({_S.DELETING, _S.ERROR}),
     _S.DELETING: frozenset({_S.ERROR_DELETING}),
-    _S.ERROR: frozenset({_S.DELETING, _S.AVAILABLE}),
+    _S.ERROR: frozenset({_S.CREATING, _S.DELETING, _S.AVAILABLE}),
     _S.ERROR_DELETING: frozenset({_S.DELETING, _S.AVAILABLE, _S.ERROR}),
 }
 

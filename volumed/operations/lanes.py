@@ -16,6 +16,12 @@ LOG = logging.getLogger(__name__)
 SHORT = "short"
 LONG = "long"
 
+#: For what was taken several times and never came to a rest: one at a time, so that what kills its process is known.
+SUSPECT = "suspect"
+
+#: Stand-ins that a lane has at most, as a multiple of its threads.
+MOST_STAND_INS = 2
+
 
 class Lanes:
     """Runs ``run(id)`` on ``workers[lane]`` threads a lane. ``name`` is the service's, for thread names."""
@@ -23,15 +29,16 @@ class Lanes:
     def __init__(self, name: str, workers: Mapping[str, int], run: Callable[[str], None]) -> None:
         self._run = run
         self._queues: dict[str, queue.SimpleQueue[str | None]] = {lane: queue.SimpleQueue() for lane in workers}
-        self._threads = [
-            threading.Thread(target=self._work, args=(lane,), name=f"{lane} {name} {number}", daemon=True)
-            for lane, count in workers.items()
-            for number in range(count)
-        ]
+        self._name = name
+        self._workers = workers
+        self._threads = [self._thread(lane, number) for lane, count in workers.items() for number in range(count)]
         self._guard = threading.Lock()
         #: Ids that are queued or running; True: woken again meanwhile.
         self._known: dict[str, bool] = {}
-        self._running: set[str] = set()
+        #: Ids that run, and in which lane.
+        self._running: dict[str, str] = {}
+        #: Ids whose thread somebody stands in for; it ends with its run.
+        self._stood_in: dict[str, str] = {}
         self._stopping = False
         self._later: list[tuple[float, int, str, str]] = []
         self._order = itertools.count()
@@ -58,13 +65,28 @@ class Lanes:
             heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), operation_id, lane))
             self._timing.notify()
 
+    def stand_in(self, operation_id: str) -> None:
+        """Give the lane another thread while the one that runs ``operation_id`` is blocked; bounded in number."""
+        with self._guard:
+            lane = self._running.get(operation_id)
+            if lane is None or self._stopping or operation_id in self._stood_in:
+                return
+            already = list(self._stood_in.values()).count(lane)
+            if already >= MOST_STAND_INS * self._workers[lane]:
+                return
+            self._stood_in[operation_id] = lane
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            thread = self._thread(lane, self._workers[lane] + already)
+            self._threads.append(thread)
+        thread.start()
+
     def stop(self, timeout: float) -> bool:
         """Take nothing new and wait up to ``timeout`` seconds for what runs; True when nothing runs any more."""
         self._stopping = True
         with self._timing:
             self._timing.notify()
         for lane, waiting in self._queues.items():
-            for _ in [thread for thread in self._threads if thread.name.startswith(f"{lane} ")]:
+            for _ in range((1 + MOST_STAND_INS) * self._workers[lane]):
                 waiting.put(None)
         deadline = time.monotonic() + timeout
         for thread in self._threads:
@@ -72,19 +94,24 @@ class Lanes:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def _thread(self, lane: str, number: int) -> threading.Thread:
+        return threading.Thread(target=self._work, args=(lane,), name=f"{lane} {self._name} {number}", daemon=True)
+
     def _work(self, lane: str) -> None:
         waiting = self._queues[lane]
-        while (operation_id := waiting.get()) is not None and not self._stopping:
+        is_stood_in = False
+        while not is_stood_in and (operation_id := waiting.get()) is not None and not self._stopping:
             with self._guard:
-                self._running.add(operation_id)
+                self._running[operation_id] = lane
                 self._known[operation_id] = False
             try:
                 self._run(operation_id)
             except Exception:
                 LOG.exception("operation %s failed outside its steps; the sweep takes it up again", operation_id)
             with self._guard:
-                self._running.discard(operation_id)
+                del self._running[operation_id]
                 again = self._known.pop(operation_id)
+                is_stood_in = self._stood_in.pop(operation_id, None) is not None
             if again:
                 self.wake(operation_id, lane)
 

@@ -83,6 +83,16 @@ class VolumeClient:
         arguments = {"operation_id": operation_id}
         self._messenger.cast(context, TOPIC, "repair", arguments, version="1.5", server=backend_of(host))
 
+    def wake_operation(self, context: RequestContext, host: str, operation_id: str, is_long: bool = False) -> None:
+        """Wake an operation of whatever kind; ``is_long``: it copies."""
+        arguments = {"operation_id": operation_id, "is_long": is_long}
+        self._messenger.cast(context, TOPIC, "wake_operation", arguments, version="1.6", server=backend_of(host))
+
+    def cancel_operation(self, context: RequestContext, host: str, operation_id: str) -> None:
+        """Tell that the operation's row asks for its cancellation."""
+        arguments = {"operation_id": operation_id}
+        self._messenger.cast(context, TOPIC, "cancel_operation", arguments, version="1.6", server=backend_of(host))
+
     def service_version(self, context: RequestContext, host: str) -> Any:
         return self._messenger.call(context, TOPIC, "service_version", {}, version="1.4", server=backend_of(host))
 

@@ -180,8 +180,8 @@ class SchedulerManager:
             due = operations.due(tx, operations.SCHEDULER_QUEUE, self._incarnation, self._look_age)
             orphans = placements.unplaced_volumes(tx, self._sweep_age)
         self._look_age = self._sweep_age
-        for operation_id, _ in due:
-            self._workers.submit(operation_id)
+        for each in due:
+            self._workers.submit(each.id)
         for volume in orphans:
             self._workers.submit(_Adopt(volume.id, f"req-{volume.id}"))
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from volumed.db import quotas, volume_types, volumes
 from volumed.model import quota_use
+from volumed.model.errors import Cancelled
 from volumed.model.records import Json, Operation
 from volumed.model.states import VolumeStatus
 from volumed.operations import notifications
@@ -57,13 +58,16 @@ class ExtendVolume:
         return PoolChange(work.volume.storage_id, size - work.volume.size, 0)
 
     def fail(self, tx: Connection, work: VolumeWork, error: Json) -> PoolChange | None:
+        """Quota is given back. Only one that was not begun is ever cancelled: its volume is as it was."""
         volume = work.volume
         more = quota_use.of_gigabytes(
             work.operation.args["new_size"] - volume.size, volume_types.name_of(tx, volume.volume_type_id)
         )
         quotas.adjust(tx, volume.project_id, quota_use.negative(more))
-        volumes.move(tx, volume.id, VolumeStatus.EXTENDING, VolumeStatus.ERROR_EXTENDING, error=error)
-        notifications.of_volume(tx, work.operation, volume, "resize.error", VolumeStatus.ERROR_EXTENDING, error=error)
+        cancelled = error["type"] == Cancelled.__name__
+        to = VolumeStatus.AVAILABLE if cancelled else VolumeStatus.ERROR_EXTENDING
+        volumes.move(tx, volume.id, VolumeStatus.EXTENDING, to, error=None if cancelled else error)
+        notifications.of_volume(tx, work.operation, volume, "resize.error", to, error=error)
         return None
 
     def ended(self, work: VolumeWork, state: str) -> None:

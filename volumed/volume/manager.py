@@ -19,7 +19,8 @@ from volumed.operations.periodic import PeriodicTask
 from volumed.rpc.dispatcher import Endpoint
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.volume.diagnosis import DiagnosisEndpoint
-from volumed.volume.worker import BackendWorker, MakeExaminer
+from volumed.volume.operation_endpoint import OperationEndpoint
+from volumed.volume.worker import BackendWorker, MakeExaminer, Restart
 
 #: Seconds between two looks whether the target is alive.
 TARGET_CHECK_SPACING = 2.0
@@ -53,16 +54,19 @@ class VolumeManager:
         state_path: Path,
         incarnation: str,
         make_examiner: MakeExaminer,
+        restart: Restart,
     ) -> None:
         self._conf = conf
-        self._worker = BackendWorker(conf, backend_name, database, scheduler, state_path, incarnation, make_examiner)
+        self._worker = BackendWorker(
+            conf, backend_name, database, scheduler, state_path, incarnation, make_examiner, restart
+        )
         self.host = self._worker.host
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     def endpoints(self) -> Sequence[Endpoint]:
         """What may be called on this service."""
-        return (self, DiagnosisEndpoint(self._worker))
+        return (self, DiagnosisEndpoint(self._worker), OperationEndpoint(self._worker))
 
     def init_host(self) -> None:
         """Become the backend's one process and start it up in the background. Raises ``ServiceLocked``."""

@@ -22,6 +22,8 @@ class VolumeWork:
     facts: Facts = field(default_factory=dict)
     #: Set when the undo could not be finished: a cleanup operation frees what is left.
     left_behind: bool = False
+    #: What the backend said of the data when it was asked.
+    is_whole: bool = False
     #: Told of done and total bytes by long steps; it may raise to stop them.
     progress: Callable[[int, int], None] = _no_progress
 

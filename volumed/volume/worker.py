@@ -13,17 +13,19 @@ from oslo_config import cfg
 
 from volumed.db import deployment, operations, pools
 from volumed.db.engine import Database
+from volumed.db.operations import LONGEST_PAUSE, Due
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
 from volumed.model.errors import BackendError
 from volumed.model.records import Json, Operation
 from volumed.operations.ends import EndPoller
-from volumed.operations.engine import Engine, Rules
+from volumed.operations.engine import Engine
 from volumed.operations.examination import BackendExaminer
-from volumed.operations.lanes import LONG, SHORT, Lanes
+from volumed.operations.lanes import LONG, SHORT, SUSPECT, Lanes
 from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
 from volumed.operations.procedure import Procedure
+from volumed.operations.rules import Rules
 from volumed.operations.sweep import Sweep
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.volume import exports
@@ -39,12 +41,22 @@ from volumed.volume.delete import DeleteVolume
 from volumed.volume.delete_snapshot import DeleteSnapshot
 from volumed.volume.detach import Detach
 from volumed.volume.extend import ExtendVolume
+from volumed.volume.reset import ResetSnapshot, ResetVolume
 from volumed.volume.startup import Startup
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds that a volume may be in transit without an operation before it counts as lost.
 LOST_AGE = 10.0
+
+#: Seconds between two looks for calls that do not return.
+WATCH_INTERVAL = 1.0
+
+#: Claims without a rest in order from which on an operation is suspected: it may be what its processes died of.
+SUSPICIOUS_CLAIMS = 2
+
+#: Ends the process and starts it again, given the reason; what was under way is resumed.
+Restart = Callable[[str], None]
 
 #: Makes what examines a backend: of ``host@backend``, its driver, the rows, the node's locks, ``export_on_create``.
 MakeExaminer = Callable[[str, Driver, Database, NodeLocks, bool], BackendExaminer]
@@ -65,6 +77,7 @@ class BackendWorker:
         state_path: Path,
         incarnation: str,
         make_examiner: MakeExaminer,
+        restart: Restart,
     ) -> None:
         self.host = f"{conf.host}@{name}"
         self._conf = conf
@@ -83,6 +96,8 @@ class BackendWorker:
         )
         self._lanes, self._engine = self._make_engine()
         self._sweep = Sweep(self.host, conf.operations.sweep_interval, self._look)
+        self._watch = Sweep(f"calls of {self.host}", WATCH_INTERVAL, self._look_at_calls)
+        self._restart = restart
         self._ends = EndPoller(database)
         self.adoption = Adoption(
             database,
@@ -98,7 +113,11 @@ class BackendWorker:
         self._trouble: str | None = None
 
     def _make_engine(self) -> tuple[Lanes, Engine]:
-        workers = {SHORT: self._conf.operations.short_workers, LONG: self._conf.operations.long_workers}
+        workers = {
+            SHORT: self._conf.operations.short_workers,
+            LONG: self._conf.operations.long_workers,
+            SUSPECT: 1,
+        }
         lanes = Lanes(self.host, workers, lambda operation_id: engine.run(operation_id))
         engine = Engine(
             self._database,
@@ -124,6 +143,8 @@ class BackendWorker:
             Attach(backend, self._unsettle),
             Detach(backend),
             Cleanup(backend, reporter),
+            ResetVolume(backend),
+            ResetSnapshot(backend),
             self.examiner.repairs,
         )
 
@@ -144,6 +165,7 @@ class BackendWorker:
         self._lanes.start()
         self._reporter.start()
         self._sweep.start()
+        self._watch.start()
         self._look_at_target()
 
     def state(self) -> tuple[str, str | None]:
@@ -167,6 +189,7 @@ class BackendWorker:
         """Take no new work, let what runs end within ``timeout`` seconds, and let go of the backend."""
         self._startup.stop()
         self._sweep.stop()
+        self._watch.stop()
         if not self._lanes.stop(timeout):
             self._engine.stop()
             LOG.warning("%s stops with work under way; the next start goes on with it", self.host)
@@ -199,13 +222,36 @@ class BackendWorker:
         age = self._conf.operations.sweep_age if self._looked else 0.0
         with self._database.reading() as tx:
             due = operations.due(tx, self.host, self._incarnation, age)
-        for operation_id, lane in due:
-            self._lanes.wake(operation_id, lane)
+        for each in due:
+            self._take_up(each)
         for operation_id in self._engine.dropped():
             self._lanes.wake(operation_id, SHORT)
         for operation_id in self.adoption.lost(LOST_AGE):
             self._lanes.wake(operation_id, SHORT)
         self._looked = True
+
+    def _take_up(self, due: Due) -> None:
+        """What was taken several times in vain may be what kills its process: one at a time, later each time."""
+        if due.claims < SUSPICIOUS_CLAIMS:
+            self._lanes.wake(due.id, due.lane)
+        elif due.claims == SUSPICIOUS_CLAIMS:
+            self._lanes.wake(due.id, SUSPECT)
+        else:
+            pause = self._conf.operations.retry_pause * 2 ** (due.claims - SUSPICIOUS_CLAIMS - 1)
+            self._lanes.wake_after(due.id, SUSPECT, min(pause, LONGEST_PAUSE))
+
+    def _look_at_calls(self) -> None:
+        """Others stand in for threads that are blocked; a process with one that is stuck is of no use any more."""
+        for operation_id in self._engine.tell_blocked():
+            self._lanes.stand_in(operation_id)
+        if reason := self._engine.stuck():
+            LOG.critical("%s starts again: %s", self.host, reason)
+            self._restart(reason)
+
+    def cancel(self, operation_id: str) -> None:
+        """Have the operation undone, as its row says: now, where it runs or waits here."""
+        self._engine.cancel(operation_id)
+        self._lanes.wake(operation_id, SHORT)
 
     def _place_again(self, operation: Operation) -> None:
         context = RequestContext(operation.user_id, operation.project_id, False, operation.request_id)
@@ -241,4 +287,6 @@ def rules_of(options: Any) -> Rules:
         lock_patience=options.lock_patience,
         progress_interval=options.progress_interval,
         endless=frozenset({Cleanup.kind}),
+        blocked_after=options.blocked_after,
+        stuck_timeout=options.stuck_timeout,
     )

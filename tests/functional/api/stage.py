@@ -13,6 +13,7 @@ from volumed.db.engine import Database
 from volumed.model import attached
 from volumed.model.records import Operation
 from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
+from volumed.operations import successors
 from volumed.rpc.messenger import Messenger
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ class PlayedManager:
     def finish_all(self) -> None:
         """Let every operation succeed."""
         for operation in self.live():
-            self._database.write(self._succeed, operation)
+            if operation.cancel_requested:
+                self._database.write(self._fail, operation, operation.error)
+            elif not operation.queue.startswith(operations.AFTER):
+                self._database.write(self._succeed, operation)
 
     def fail_all(self, message: str = "no space", kind: str = "BackendFull") -> None:
         """Let every operation fail."""
@@ -189,6 +193,8 @@ class PlayedManager:
         elif operation.kind == "attachment.detach":
             attachments.remove(tx, subject)
             self._settle(tx, operation.volume_id)
+        elif operation.kind == "volume.reset":
+            volumes.move(tx, subject, VolumeStatus(volumes.get(tx, subject).status), VolumeStatus.AVAILABLE, error=None)
         step = {"step": "play", "direction": "do", "attempt": 0, "start": 1, "end": 2, "outcome": "done"}
         operations.succeed(tx, held, [step])
 
@@ -202,6 +208,7 @@ class PlayedManager:
             attachments.move(tx, subject, AttachStatus.ATTACHING, AttachStatus.ERROR_ATTACHING, **failed)
             self._settle(tx, operation.volume_id)
         operations.fail(tx, held, error, [])
+        successors.begin(tx, held)
 
     def _settle(self, tx: Any, volume_id: str) -> None:
         to = attached.status_of([each.attach_status for each in attachments.of_volume(tx, volume_id)])

@@ -113,13 +113,68 @@ def test_an_attach_that_takes_long_is_joined(api: Api, manager: PlayedManager) -
     path = f"/v3/attachments/{operation.resource_id}"
     other = {"attachment": {"connector": CONNECTOR | {"initiator": "iqn.other:x"}}}
     api.put(path, other, expected=400)
-    api.delete(path, expected=400)
     soon = manager.soon(manager.finish_all)
     told = api.put(path, {"attachment": {"connector": CONNECTOR}})
     soon.join()
     assert told["attachment"]["connection_info"]["target_lun"] == 1
     again = api.put(path, {"attachment": {"connector": CONNECTOR}})
     assert again == told
+
+
+def test_the_end_of_an_attachment_that_is_being_let_in_cancels_that(api: Api, manager: PlayedManager) -> None:
+    volume_id = manager.available(api)
+    body = {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}}
+    assert api.ask("POST", "/v3/attachments", body).status_code == 503
+    (attach,) = manager.live()
+    path = f"/v3/attachments/{attach.resource_id}"
+    late = api.ask("DELETE", path)
+    assert late.status_code == 503
+    cancelled, waiting = manager.live()
+    assert (cancelled.id, cancelled.cancel_requested) == (attach.id, True)
+    assert (waiting.kind, waiting.state, waiting.id) == (
+        "attachment.detach",
+        "waiting",
+        late.headers["Volumed-Operation-Id"],
+    )
+    assert attach.id in str(waiting.wait_reason)
+    soon = manager.soon(manager.finish_all)
+    api.delete(path, expected=200)
+    soon.join()
+    assert api.volume(volume_id)["status"] == "available"
+    assert api.get(f"/v3/operations/{attach.id}")["operation"]["error"]["type"] == "Cancelled"
+    assert api.get(f"/v3/operations/{waiting.id}")["operation"]["state"] == "succeeded"
+
+
+def test_who_waits_for_an_attach_that_is_cancelled_is_told_so(api: Api, manager: PlayedManager) -> None:
+    volume_id = manager.available(api)
+
+    def cancel() -> None:
+        (attach,) = manager.live()
+        api.post(f"/v3/operations/{attach.id}/action", {"cancel": {}})
+        manager.finish_all()
+
+    soon = manager.soon(cancel)
+    told = api.ask("POST", "/v3/attachments", {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}})
+    soon.join()
+    assert told.status_code == 409
+    assert "cancelled as user" in told.json["conflictingRequest"]["message"]
+
+
+def test_a_classic_attach_that_somebody_ends_meanwhile_is_told_so(api: Api, manager: PlayedManager) -> None:
+    volume_id = manager.available(api)
+
+    def end() -> None:
+        (attach,) = manager.live()
+        api.ask("DELETE", f"/v3/attachments/{attach.resource_id}")
+        manager.finish_all()
+
+    soon = manager.soon(end)
+    body = {"os-initialize_connection": {"connector": CONNECTOR}}
+    told = api.ask("POST", f"/v3/volumes/{volume_id}/action", body)
+    soon.join()
+    assert told.status_code in (409, 503)
+    manager.finish_all()
+    assert api.volume(volume_id)["status"] == "available"
 
 
 def test_a_repeated_attach_waits_for_the_first(api: Api, manager: PlayedManager) -> None:

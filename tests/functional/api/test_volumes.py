@@ -209,7 +209,9 @@ def test_reset_status_is_refused_while_something_is_on_its_way(api: Api, admin: 
     admin.act(volume_id, "os-reset_status", {"status": "error"})
     assert api.volume(volume_id)["status"] == "error"
     admin.act(volume_id, "os-reset_status", {"status": "in-use"}, expected=400)
+    soon = manager.soon(manager.finish_all)
     admin.act(volume_id, "os-reset_status", {"status": "available"})
+    soon.join()
     api.post("/v3/volumes", {"volume": {"source_volid": volume_id}})
     told = admin.act(volume_id, "os-reset_status", {"status": "error"}, expected=400)
     assert "volume.create" in told["badRequest"]["message"]

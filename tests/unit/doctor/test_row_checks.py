@@ -154,3 +154,17 @@ def test_keys_that_were_not_forgotten_are(ward: "Ward") -> None:
     assert ward.kinds() == ["keys.kept"]
     ward.repair_all()
     assert ward.found() == []
+
+
+def test_what_its_service_died_of_is_told_until_somebody_deals_with_it(ward: "Ward") -> None:
+    volume_id = ward.volume("error", made=False, host=None, storage_id=None)
+    ward.sql("UPDATE pools SET allocated = 0, volumes = 0")
+    operation_id = ward.operation("volume.create", volume_id)
+    error = '{"type": "Poisonous", "message": "it was taken 10 times"}'
+    ward.sql("UPDATE operations SET state = 'failed', live_key = NULL, claims = 11, error = :error", error=error)
+    (finding,) = ward.found()
+    assert (finding.kind, finding.subject, finding.repair) == ("operation.poisonous", operation_id, None)
+    assert "it was taken 10 times" in finding.evidence
+    ward.sql("UPDATE operations SET created_at = created_at - 1000000")
+    ward.operation("volume.create", volume_id)
+    assert "operation.poisonous" not in ward.kinds()

@@ -1,5 +1,6 @@
 """One operation from claim to end: repeats, undo in order, retries forward, another placement, a database that goes."""
 
+import dataclasses
 import threading
 import time
 import uuid
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from volumed.db import operations
+from volumed.db import operations, tables
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.errors import BackendFull, BackendInvalid, BackendUnreachable, NotFound, ServiceUnavailable
@@ -97,7 +98,9 @@ class Recipe:
 class Bench:
     """An engine over one recipe, with what it asked to be woken."""
 
-    def __init__(self, database: Database, folder: Path, recipe: Recipe, worker: str = "worker-1") -> None:
+    def __init__(
+        self, database: Database, folder: Path, recipe: Recipe, worker: str = "worker-1", rules: Rules = RULES
+    ) -> None:
         self.database = database
         self.locks = NodeLocks(folder / "locks")
         self.later: list[tuple[str, float]] = []
@@ -108,15 +111,22 @@ class Bench:
             QUEUE,
             worker,
             [recipe],
-            RULES,
+            rules,
             lambda operation_id, lane, pause: self.later.append((operation_id, pause)),
             lambda operation: self.placed.append(operation.id),
         )
 
     def run(self, operation_id: str):
         self.engine.run(operation_id)
+        return self.read(operation_id)
+
+    def read(self, operation_id: str):
         with self.database.reading() as tx:
             return operations.get(tx, operation_id)
+
+    def rest(self) -> None:
+        """Wait until the pause that was asked for last is over."""
+        time.sleep(self.later[-1][1])
 
 
 @pytest.fixture
@@ -296,7 +306,7 @@ def test_progress_is_noted_and_stops_when_the_service_does(bench, queued) -> Non
     assert (left.state, left.timeline[0]["done_bytes"]) == ("running", 1)
 
 
-def test_what_nobody_foresaw_waits_visibly_longer_each_time_and_is_given_up_in_the_end(bench, queued) -> None:
+def test_what_nobody_foresaw_waits_visibly_longer_each_time_and_is_undone_in_the_end(bench, queued) -> None:
     log: list[str] = []
 
     class Broken(Recipe):
@@ -307,8 +317,196 @@ def test_what_nobody_foresaw_waits_visibly_longer_each_time_and_is_given_up_in_t
     operation_id = queued()
     waiting = at.run(operation_id)
     assert (waiting.state, waiting.wait_reason) == ("waiting", "RuntimeError: a bug")
-    states = [at.run(operation_id).state for _ in range(9)]
-    assert states == ["waiting"] * 8 + ["failed"]
+    states = [at.run(operation_id).state for _ in range(5)]
+    assert states == ["waiting"] * 4 + ["failed"]
+    assert log[-3:] == ["undo a", "fail", "ended failed"]
+    assert at.read(operation_id).error["type"] == "Poisonous"
+
+
+def test_what_has_no_way_back_and_nobody_foresaw_is_given_up_after_ten_claims(bench, queued) -> None:
+    log: list[str] = []
+
+    class Broken(Recipe):
+        def succeed(self, tx, work):
+            raise RuntimeError("a bug")
+
+    at = bench(Broken([Recorded("a", log)], log, no_return="a"))
+    operation_id = queued()
+    states = [at.run(operation_id).state for _ in range(11)]
+    assert states == ["waiting"] * 10 + ["failed"]
+    assert at.read(operation_id).error["type"] == "Poisonous"
+    assert "undo a" not in log
+
+
+def test_an_operation_whose_process_died_each_time_is_undone_after_five_claims(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+    for life in range(5):
+        database.write(operations.claim, operation_id, QUEUE, f"killed-{life}", "token")
+    ended = bench(Recipe([Recorded("a", log), Recorded("b", log)], log)).run(operation_id)
+    assert log == ["undo b", "undo a", "fail", "ended failed"]
+    assert ended.error["type"] == "Poisonous"
+
+
+def test_an_operation_that_kills_its_undo_too_is_given_up_with_a_cleanup(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+    for life in range(10):
+        database.write(operations.claim, operation_id, QUEUE, f"killed-{life}", "token")
+    ended = bench(Recipe([Recorded("a", log)], log, elsewhere=Elsewhere(log))).run(operation_id)
+    assert log == ["fail", "ended failed"]
+    assert ended.state == "failed"
+    with database.reading() as tx:
+        assert len(operations.due(tx, QUEUE, "worker-1", 0.0)) == 1
+
+
+def test_waiting_in_order_is_held_against_nobody(bench, queued) -> None:
+    log: list[str] = []
+    at = bench(Recipe([Recorded("a", log)], log))
+    operation_id = queued(resource_id="r", volume_id="r")
+    with at.locks.holding(Claims(exclusive=["r"]), patience=0):
+        for _ in range(12):
+            waiting = at.run(operation_id)
+            at.rest()
+    assert (waiting.state, waiting.claims) == ("waiting", 0)
+    assert at.run(operation_id).state == "succeeded"
+
+
+# --- cancelled --------------------------------------------------------------------------------------------------------
+
+ASKED = {"type": "Cancelled", "message": "cancelled as user u asked (request req-2)"}
+
+
+def test_a_cancelled_operation_that_was_not_begun_touches_nothing(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+    database.write(operations.request_cancel, operation_id, ASKED)
+    ended = bench(Recipe([Recorded("a", log)], log)).run(operation_id)
+    assert log == ["fail", "ended failed"]
+    assert (ended.state, ended.error) == ("failed", ASKED)
+
+
+def test_it_needs_no_lock_to_end_one_that_waits_for_a_lock(bench, queued, database) -> None:
+    log: list[str] = []
+    at = bench(Recipe([Recorded("a", log)], log))
+    operation_id = queued(resource_id="r", volume_id="r")
+    with at.locks.holding(Claims(exclusive=["r"]), patience=0):
+        assert at.run(operation_id).state == "waiting"
+        database.write(operations.request_cancel, operation_id, ASKED)
+        assert at.run(operation_id).state == "failed"
+    assert log == ["fail", "ended failed"]
+
+
+def test_a_cancellation_in_the_middle_undoes_every_step(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class Asked(Recorded):
+        def do(self, work):
+            super().do(work)
+            database.write(operations.request_cancel, operation_id, ASKED)
+            at.engine.cancel(operation_id)
+
+    at = bench(Recipe([Asked("a", log), Recorded("b", log)], log, elsewhere=Elsewhere(log)))
+    ended = at.run(operation_id)
+    assert log == ["do a", "undo b", "undo a", "fail", "ended failed"]
+    assert ended.error == ASKED
+    assert at.placed == []
+
+
+def test_a_cancellation_whose_message_was_lost_is_read_from_the_row_at_the_end(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class Asked(Recorded):
+        def do(self, work):
+            super().do(work)
+            database.write(operations.request_cancel, operation_id, ASKED)
+
+    ended = bench(Recipe([Asked("a", log)], log)).run(operation_id)
+    assert log == ["do a", "succeed", "undo a", "fail", "ended failed"]  # what succeed wrote was rolled back
+    assert (ended.state, ended.error) == ("failed", ASKED)
+
+
+def test_a_copy_hears_of_a_cancellation_at_its_next_note_of_progress(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class Copy(Recorded):
+        def do(self, work):
+            super().do(work)
+            work.progress(1, 3)
+            database.write(operations.request_cancel, operation_id, ASKED)
+            work.progress(2, 3)
+            log.append("copied to the end")
+
+    ended = bench(Recipe([Copy("a", log)], log)).run(operation_id)
+    assert log == ["do a", "undo a", "fail", "ended failed"]
+    assert ended.error == ASKED
+
+
+def test_what_is_cancelled_while_it_is_undone_for_a_failure_is_not_tried_elsewhere(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class Asked(Recorded):
+        def undo(self, work):
+            super().undo(work)
+            database.write(operations.request_cancel, operation_id, ASKED)
+
+    at = bench(Recipe([Asked("a", log, failures=[full()])], log, elsewhere=Elsewhere(log)))
+    ended = at.run(operation_id)
+    assert (ended.state, ended.error, at.placed) == ("failed", ASKED, [])
+
+
+def test_past_the_point_of_no_return_a_request_to_cancel_changes_nothing(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class Asked(Recorded):
+        def do(self, work):
+            super().do(work)
+            database.write(operations.request_cancel, operation_id, ASKED)
+            at.engine.cancel(operation_id)
+
+    at = bench(Recipe([Asked("a", log), Recorded("b", log)], log, no_return="a"))
+    assert at.run(operation_id).state == "succeeded"
+    assert log == ["do a", "do b", "succeed", "succeed", "ended succeeded"]
+
+
+# --- blocked ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_does_not_return_is_told_on_the_row_and_forgotten_when_it_does(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued()
+
+    class Slow(Recorded):
+        def do(self, work):
+            super().do(work)
+            time.sleep(0.02)
+            told.append((at.engine.tell_blocked(), at.read(operation_id).wait_reason, at.engine.stuck()))
+
+    told: list[tuple[list[str], str, str]] = []
+    rules = dataclasses.replace(RULES, blocked_after=0.01, stuck_timeout=0.01)
+    at = bench(Recipe([Slow("a", log)], log), rules=rules)
+    ended = at.run(operation_id)
+    ((ids, reason, stuck),) = told
+    assert ids == [operation_id]
+    assert reason.startswith("blocked by step a: it has not returned for")
+    assert stuck == f"operation {operation_id} is stuck in step a"
+    assert (ended.state, ended.wait_reason) == ("succeeded", None)
+    assert (at.engine.tell_blocked(), at.engine.stuck()) == ([], None)
+
+
+def test_a_pause_ends_by_our_own_timer_though_the_clock_was_set_back(bench, queued, database) -> None:
+    log: list[str] = []
+    at = bench(Recipe([Recorded("a", log, failures=[full()])], log, no_return="a"))
+    operation_id = queued()
+    assert at.run(operation_id).state == "waiting"
+    with database.engine.begin() as tx:
+        tx.execute(tables.operations.update().values(not_before=tables.operations.c.not_before + 3_600_000_000))
+    assert at.run(operation_id).state == "succeeded"
 
 
 def test_the_same_in_the_middle_of_an_undo(bench, queued) -> None:

@@ -11,14 +11,20 @@ from volumed.model.context import RequestContext
 from volumed.scheduler.manager import SchedulerManager
 from volumed.volume.diagnosis import DiagnosisEndpoint
 from volumed.volume.manager import VolumeManager
+from volumed.volume.operation_endpoint import OperationEndpoint
 
 TEXT = (Path(__file__).parents[3] / "docs" / "rpc.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("manager", "title"),
-    [(VolumeManager, "Volume manager"), (DiagnosisEndpoint, "Diagnosis"), (SchedulerManager, "Scheduler")],
-    ids=["volume", "diagnosis", "scheduler"],
+    [
+        (VolumeManager, "Volume manager"),
+        (DiagnosisEndpoint, "Diagnosis"),
+        (OperationEndpoint, "Operations"),
+        (SchedulerManager, "Scheduler"),
+    ],
+    ids=["volume", "diagnosis", "operations", "scheduler"],
 )
 def test_every_method_is_described_with_its_arguments(manager: Any, title: str) -> None:
     section = TEXT.partition(f"## {title}, version {manager.RPC_VERSION}")[2].partition("\n## ")[0]

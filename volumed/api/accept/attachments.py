@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from volumed.api.accept import cancellation
 from volumed.api.accept.transaction import enqueue
 from volumed.api.accept.volumes import Accepted, project_of
 from volumed.db import attachments, operations, volumes
@@ -15,7 +16,7 @@ from volumed.model.context import RequestContext
 from volumed.model.credentials import new_credentials
 from volumed.model.errors import BusyResource, Invalid
 from volumed.model.host import backend_of
-from volumed.model.records import Attachment, Json, Volume
+from volumed.model.records import Attachment, Json, Operation, Volume
 from volumed.model.requests import Answer, judge
 from volumed.model.states import AttachStatus, VolumeStatus
 from volumed.operations import notifications
@@ -124,6 +125,9 @@ def delete(tx: Connection, caller: RequestContext, attachment_id: str, operation
     if judge("attachment", attachment_id, "delete", attachment.attach_status) is Answer.JOIN:
         live = operations.live_on(tx, attachment_id)
         return Accepted(None if live is None else live.id, volume.host)
+    live = operations.live_on(tx, attachment_id)
+    if live is not None and live.kind == "attachment.attach":
+        return _delete_after(tx, caller, volume, attachment, live, operation_id)
     _refuse_as_busy(tx, attachment_id)
     if attachment.credentials is None:
         attachments.remove(tx, attachment_id)
@@ -132,6 +136,18 @@ def delete(tx: Connection, caller: RequestContext, attachment_id: str, operation
     attachments.move(tx, attachment_id, AttachStatus(attachment.attach_status), AttachStatus.DETACHING, error=None)
     settle(tx, volume.id)
     return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id)
+
+
+def _delete_after(
+    tx: Connection, caller: RequestContext, volume: Volume, attachment: Attachment, live: Operation, operation_id: str
+) -> Accepted:
+    """Cancel the attach that is under way; what it let in is put out, and the attachment goes with its end."""
+    if (successor := operations.successor_of(tx, live.id)) is not None:
+        return Accepted(successor.id, volume.host)
+    cancellation.request(tx, caller, live)
+    reason = f"waits for the end of operation {live.id} ({live.kind}), which is cancelled"
+    operations.add_after(tx, _new(caller, "attachment.detach", volume, attachment, operation_id), live.id, reason)
+    return Accepted(operation_id, volume.host, cancels=live.id)
 
 
 def abandon(tx: Connection, caller: RequestContext, attachment_id: str) -> None:
@@ -283,7 +299,16 @@ def _refuse_as_busy(tx: Connection, attachment_id: str) -> None:
 def _begin(
     tx: Connection, caller: RequestContext, kind: str, volume: Volume, attachment: Attachment, operation_id: str
 ) -> Accepted:
-    new = NewOperation(
+    enqueue(tx, _new(caller, kind, volume, attachment, operation_id))
+    event = "attach.start" if kind == "attachment.attach" else "detach.start"
+    status = volumes.get(tx, volume.id).status
+    cause = Request(operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, volume, event, status, attachment_id=attachment.id)
+    return Accepted(operation_id, volume.host)
+
+
+def _new(caller: RequestContext, kind: str, volume: Volume, attachment: Attachment, operation_id: str) -> NewOperation:
+    return NewOperation(
         id=operation_id,
         kind=kind,
         resource_type="attachment",
@@ -295,9 +320,3 @@ def _begin(
         queue=backend_of(volume.host or ""),
         args={"connector": attachment.connector, "mode": attachment.attach_mode},
     )
-    enqueue(tx, new)
-    event = "attach.start" if kind == "attachment.attach" else "detach.start"
-    status = volumes.get(tx, volume.id).status
-    cause = Request(operation_id, caller.request_id)
-    notifications.of_volume(tx, cause, volume, event, status, attachment_id=attachment.id)
-    return Accepted(operation_id, volume.host)

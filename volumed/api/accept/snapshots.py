@@ -11,9 +11,9 @@ from volumed.db import operations, quotas, snapshots, volume_types, volumes
 from volumed.db.operations import NewOperation
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
-from volumed.model.errors import Invalid, InvalidStatus
+from volumed.model.errors import Invalid, InvalidStatus, SetByAdministrator
 from volumed.model.host import backend_of
-from volumed.model.records import Snapshot, Volume
+from volumed.model.records import Json, Snapshot, Volume
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -77,10 +77,7 @@ def _judge(volume: Volume, new: NewSnapshot) -> None:
 
 def delete(tx: Connection, caller: RequestContext, snapshot_id: str, operation_id: str) -> Accepted:
     """Accept the delete, or join the one that is under way."""
-    known = snapshots.get(tx, snapshot_id, project_of(caller))
-    for resource_id, rows in sorted({known.id: snapshots.touch, known.volume_id: volumes.touch}.items()):
-        rows(tx, resource_id)
-    snapshot, volume = snapshots.get(tx, known.id), volumes.get(tx, known.volume_id)
+    snapshot, volume = _taken(tx, caller, snapshot_id)
     if judge("snapshot", snapshot.id, "delete", snapshot.status) is Answer.JOIN:
         live = operations.live_on(tx, snapshot.id)
         return Accepted(None if live is None else live.id, volume.host)
@@ -100,7 +97,7 @@ def _operation(
     snapshot: Snapshot,
     volume: Volume,
     lane: str = "short",
-    args: dict[str, bool] | None = None,
+    args: Json | None = None,
 ) -> NewOperation:
     return NewOperation(
         id=operation_id,
@@ -118,10 +115,39 @@ def _operation(
     )
 
 
-def reset(tx: Connection, caller: RequestContext, snapshot_id: str, to: SnapshotStatus) -> None:
-    """Set the status where nothing is on its way."""
-    snapshots.touch(tx, snapshot_id)
-    snapshot = snapshots.get(tx, snapshot_id, project_of(caller))
+def create_again(tx: Connection, caller: RequestContext, snapshot_id: str, operation_id: str) -> Accepted:
+    """Accept a snapshot that failed once more; its quota is still spent."""
+    snapshot, volume = _taken(tx, caller, snapshot_id)
+    judge("snapshot", snapshot.id, "create_again", snapshot.status)
+    judge("volume", volume.id, "snapshot", volume.status)
+    operations.refuse_if_held(tx, "snapshot", snapshot.id)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
+    if volume.size != snapshot.size:
+        raise Invalid(reason=f"Invalid snapshot: volume {volume.id} has another size now; take a new snapshot.")
+    snapshots.move(tx, snapshot.id, SnapshotStatus.ERROR, SnapshotStatus.CREATING, error=None)
+    args = {"attached": volume.status == VolumeStatus.IN_USE}
+    enqueue(tx, _operation("snapshot.create", caller, operation_id, snapshot, volume, lane="long", args=args))
+    cause = Request(operation_id, caller.request_id)
+    notifications.of_snapshot(tx, cause, snapshot, "create.start", SnapshotStatus.CREATING)
+    return Accepted(operation_id, volume.host)
+
+
+def reset(tx: Connection, caller: RequestContext, snapshot_id: str, to: SnapshotStatus, operation_id: str) -> Accepted:
+    """Where nothing is on its way, ask the backend and set what is true; ``error`` is what the asker says it is."""
+    snapshot, volume = _taken(tx, caller, snapshot_id)
     operations.refuse_if_held(tx, "snapshot", snapshot_id)
     judge("snapshot", snapshot_id, "reset", snapshot.status)
-    snapshots.move(tx, snapshot_id, SnapshotStatus(snapshot.status), to, error=None)
+    if to == SnapshotStatus.ERROR:
+        error = SetByAdministrator(user_id=caller.user_id, request_id=caller.request_id).as_record()
+        snapshots.move(tx, snapshot_id, SnapshotStatus(snapshot.status), to, error=error)
+        return Accepted(None)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
+    enqueue(tx, _operation("snapshot.reset", caller, operation_id, snapshot, volume, args={"status": to}))
+    return Accepted(operation_id, volume.host)
+
+
+def _taken(tx: Connection, caller: RequestContext, snapshot_id: str) -> tuple[Snapshot, Volume]:
+    known = snapshots.get(tx, snapshot_id, project_of(caller))
+    for resource_id, touch in sorted({known.id: snapshots.touch, known.volume_id: volumes.touch}.items()):
+        touch(tx, resource_id)
+    return snapshots.get(tx, known.id), volumes.get(tx, known.volume_id)

@@ -11,7 +11,7 @@ from volumed.db import attachments, operations, quotas, volume_types, volumes
 from volumed.db.operations import NewOperation
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
-from volumed.model.errors import HasDependents, Invalid, InvalidStatus
+from volumed.model.errors import HasDependents, Invalid, InvalidStatus, SetByAdministrator
 from volumed.model.host import backend_of
 from volumed.model.records import Volume
 from volumed.model.requests import judge
@@ -23,12 +23,13 @@ from volumed.operations.notifications import Request
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """``online``: the client knows that volumes may be extended while they are attached."""
+    """``online``: the client knows that attached volumes may be extended. ``again``: it failed before."""
 
     volume_id: str
     operation_id: str
     new_size: int
     online: bool
+    again: bool = False
 
 
 def extend(tx: Connection, caller: RequestContext, settings: Settings, asked: Extension) -> Accepted:
@@ -56,7 +57,7 @@ def _judge_extension(volume: Volume, asked: Extension) -> None:
             reason=f"Invalid volume: volume {volume.id} status must be available to extend, currently in-use: "
             "its backend does not support to extend a volume that is attached."
         )
-    judge("volume", volume.id, "extend", volume.status)
+    judge("volume", volume.id, "extend_again" if asked.again else "extend", volume.status)
     if asked.new_size <= volume.size:
         raise Invalid(
             reason=f"Invalid input received: New size for extend must be greater than current size. "
@@ -113,8 +114,11 @@ def roll_detaching(tx: Connection, caller: RequestContext, volume_id: str) -> No
         settle(tx, volume_id)
 
 
-def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStatus) -> None:
-    """Set the status where nothing is on its way; the volume's attachments must agree with it."""
+def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStatus, operation_id: str) -> Accepted:
+    """Where nothing is on its way, ask the backend and set what is true; ``error`` is what the asker says it is.
+
+    The volume's attachments must agree with what is asked for.
+    """
     volume = _taken(tx, volume_id, project_of(caller))
     operations.refuse_if_held(tx, "volume", volume_id)
     judge("volume", volume_id, "reset", volume.status)
@@ -123,7 +127,25 @@ def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStat
         raise HasDependents(resource_type="volume", resource_id=volume_id, dependents=f"{len(found)} attachments")
     if to == VolumeStatus.IN_USE and not found:
         raise Invalid(reason=f"Invalid volume: volume {volume_id} has no attachment, so it cannot be in-use.")
-    volumes.move(tx, volume_id, VolumeStatus(volume.status), to, error=None)
+    if to == VolumeStatus.ERROR:
+        error = SetByAdministrator(user_id=caller.user_id, request_id=caller.request_id).as_record()
+        volumes.move(tx, volume_id, VolumeStatus(volume.status), to, error=error)
+        return Accepted(None)
+    if volume.host is None:
+        raise Invalid(reason=f"Invalid volume: volume {volume_id} is on no backend, so it can only be deleted.")
+    new = NewOperation(
+        id=operation_id,
+        kind="volume.reset",
+        resource_type="volume",
+        resource_id=volume.id,
+        volume_id=volume.id,
+        project_id=volume.project_id,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        queue=backend_of(volume.host),
+        args={"status": to},
+    )
+    return Accepted(enqueue(tx, new), volume.host)
 
 
 def _taken(tx: Connection, volume_id: str, project_id: str | None = None) -> Volume:

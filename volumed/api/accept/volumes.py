@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from volumed.api.accept import cancellation
 from volumed.api.accept.transaction import enqueue
 from volumed.api.settings import Settings
 from volumed.db import attachments, operations, quotas, services, snapshots, volume_types, volumes
@@ -16,7 +17,7 @@ from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import HasDependents, Invalid, InvalidField, NotFound, QuotaExceeded
 from volumed.model.host import backend_of
-from volumed.model.records import Snapshot, Volume, VolumeType
+from volumed.model.records import Operation, Snapshot, Volume, VolumeType
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -52,10 +53,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An operation that waits for its service. ``host`` None: nothing is left to do, or nobody has it yet."""
+    """An operation that waits for its service. ``host`` None: nothing is left to do, or nobody has it yet.
+
+    ``cancels``: the operation on ``host`` that is to be cancelled first.
+    """
 
     operation_id: str | None
     host: str | None = None
+    cancels: str | None = None
 
 
 def project_of(caller: RequestContext) -> str | None:
@@ -203,6 +208,30 @@ def _take_source(tx: Connection, source: Source, size: int) -> None:
     operations.refuse_if_on_it(tx, source.resource_type, source.id)
 
 
+def create_again(
+    tx: Connection, caller: RequestContext, settings: Settings, volume_id: str, operation_id: str
+) -> Accepted:
+    """Accept the create of a volume that failed once more, as its row asks for it; its quota is still spent."""
+    volumes.touch(tx, volume_id)
+    volume = volumes.get(tx, volume_id, project_of(caller))
+    judge("volume", volume.id, "create_again", volume.status)
+    if volume.host is not None:
+        raise Invalid(reason=f"Invalid volume: volume {volume.id} was created once and is on a backend.")
+    operations.refuse_if_held(tx, "volume", volume.id)
+    new = NewVolume(
+        volume.id, operation_id, volume.size, snapshot_id=volume.snapshot_id, source_volid=volume.source_volid
+    )
+    source = _source(tx, caller, new)
+    if source is not None:
+        _take_source(tx, source, volume.size)
+    volumes.move(tx, volume.id, VolumeStatus.ERROR, VolumeStatus.CREATING, error=None)
+    kind = volume_types.get(tx, volume.volume_type_id)
+    enqueue(tx, _create_operation(caller, volume, kind, source, new))
+    cause = Request(operation_id, caller.request_id)
+    notifications.of_volume(tx, cause, volume, "create.start", VolumeStatus.CREATING)
+    return Accepted(operation_id)
+
+
 # --- delete --------------------------------------------------------------------------------------------------------
 
 
@@ -223,9 +252,17 @@ def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: 
         return _delete_unplaced(tx, caller, removal, known)
     volumes.touch(tx, known.id)
     volume = volumes.get(tx, known.id)
-    if judge("volume", volume.id, "force_delete" if removal.force else "delete", volume.status) is Answer.JOIN:
-        live = operations.live_on(tx, volume.id)
+    live = operations.live_on(tx, volume.id)
+    answer = judge("volume", volume.id, "force_delete" if removal.force else "delete", volume.status)
+    if answer is Answer.JOIN:
         return Accepted(None if live is None else live.id, volume.host)
+    if answer is Answer.CANCEL:
+        if live is None:
+            raise Invalid(
+                reason=f"Invalid volume: volume {volume.id} is {volume.status} without an operation; "
+                "the doctor finds it and repairs it."
+            )
+        return _delete_after(tx, caller, removal, volume, live)
     operations.refuse_if_held(tx, "volume", volume.id)
     _refuse_if_attached(tx, volume, removal.force)
     _take_snapshots(tx, volume, removal.cascade)
@@ -235,6 +272,21 @@ def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: 
     cause = Request(removal.operation_id, caller.request_id)
     notifications.of_volume(tx, cause, volume, "delete.start", VolumeStatus.DELETING)
     return Accepted(removal.operation_id, volume.host)
+
+
+def _delete_after(
+    tx: Connection, caller: RequestContext, removal: Removal, volume: Volume, live: Operation
+) -> Accepted:
+    """Cancel what is under way; the delete follows its end. What no backend has is gone at once."""
+    if (successor := operations.successor_of(tx, live.id)) is not None:
+        return Accepted(successor.id, volume.host)
+    if cancellation.request(tx, caller, live):
+        return _delete_unplaced(tx, caller, removal, volumes.get(tx, volume.id))
+    _refuse_if_attached(tx, volume, removal.force)
+    _take_snapshots(tx, volume, removal.cascade)
+    reason = f"waits for the end of operation {live.id} ({live.kind}), which is cancelled if it can be"
+    operations.add_after(tx, _delete_operation(caller, volume, removal, live.queue), live.id, reason)
+    return Accepted(removal.operation_id, live.queue, cancels=live.id)
 
 
 def _delete_unplaced(tx: Connection, caller: RequestContext, removal: Removal, known: Volume) -> Accepted:

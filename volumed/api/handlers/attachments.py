@@ -137,7 +137,9 @@ def put_out(tier: Tier, req: ApiRequest, resp: falcon.Response, volume_id: str, 
     if accepted.operation_id is None:
         return
     resp.set_header(answers.OPERATION_HEADER, accepted.operation_id)
-    if accepted.host is not None:
+    if accepted.host is not None and accepted.cancels is not None:
+        tier.volume.cancel_operation(req.caller, accepted.host, accepted.cancels)
+    elif accepted.host is not None:
         tier.volume.detach(req.caller, accepted.host, volume_id, accepted.operation_id)
     await_end(tier, accepted.operation_id, "attachment.detach")
 

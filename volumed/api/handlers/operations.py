@@ -2,20 +2,26 @@
 
 from dataclasses import replace
 from typing import Any, Final
+from uuid import uuid4
 
 import falcon
 
 from volumed.api import answers, paging
+from volumed.api.accept import cancellation, repetition
+from volumed.api.accept.repetition import Repetition
+from volumed.api.accept.transaction import Reference, accept
 from volumed.api.accept.volumes import project_of
 from volumed.api.policies import operations as policies
 from volumed.api.policies import volumes as volume_policies
 from volumed.api.request import ApiRequest
+from volumed.api.schemas import operations as schemas
 from volumed.api.tier import Tier
 from volumed.api.views import operations as views
 from volumed.db import events, operations, volumes
 from volumed.model.errors import Invalid, NotFound
 from volumed.model.records import Json, Operation
 from volumed.model.states import OperationState
+from volumed.operations.lanes import LONG
 
 _SORT_KEYS: Final = {"created_at": "created_at", "updated_at": "updated_at", "id": "id", "state": "state"}
 _EQUAL: Final = {
@@ -68,6 +74,52 @@ class Operations:
         _refuse_stranger(req, found.project_id, "operation", operation_id)
         self._tier.policy.enforce(req.caller, policies.GET, found.project_id)
         answers.send(resp, {"operation": views.detail(found, self._tier.policy.allows(req.caller, policies.QUEUE))})
+
+    def on_post_action(self, req: ApiRequest, resp: falcon.Response, operation_id: str) -> None:
+        (name,) = schemas.ACTION.read(req)
+        with self._tier.database.reading() as tx:
+            found = operations.get(tx, operation_id)
+        _refuse_stranger(req, found.project_id, "operation", operation_id)
+        if name == "cancel":
+            self._cancel(req, found)
+            self._send(req, resp, operation_id, 202)
+        else:
+            self._send(req, resp, self._retry(req, found), 202)
+
+    def rebuild(self, req: ApiRequest, resp: falcon.Response, reference: Reference) -> None:
+        """The answer to an action that was accepted before."""
+        self._send(req, resp, reference.resource_id, reference.status)
+
+    def _cancel(self, req: ApiRequest, found: Operation) -> None:
+        tier = self._tier
+        tier.policy.enforce(req.caller, policies.CANCEL, found.project_id)
+        about = Reference("operation", found.id)
+        was = accept(tier, req, about, cancellation.cancel, req.caller, found.id)
+        if was.queue != operations.SCHEDULER_QUEUE:
+            tier.volume.cancel_operation(req.caller, was.queue, was.id)
+
+    def _retry(self, req: ApiRequest, found: Operation) -> str:
+        tier, asked = self._tier, Repetition(found, str(uuid4()))
+        tier.policy.enforce(req.caller, policies.RETRY, found.project_id)
+        if found.kind in policies.OF_ADMINISTRATORS:
+            tier.policy.enforce(req.caller, policies.RETRY_ADMIN, found.project_id)
+        about = Reference("operation", asked.operation_id)
+        accepted = accept(tier, req, about, repetition.repeat, req.caller, tier.settings, asked)
+        if accepted.operation_id is None:
+            return found.id
+        if found.kind == "volume.create":
+            tier.scheduler.create_volume(req.caller, found.volume_id, accepted.operation_id)
+        elif accepted.host is not None:
+            is_long = found.lane == LONG
+            tier.volume.wake_operation(req.caller, accepted.host, accepted.operation_id, is_long)
+        return accepted.operation_id
+
+    def _send(self, req: ApiRequest, resp: falcon.Response, operation_id: str, status: int) -> None:
+        with self._tier.database.reading() as tx:
+            found = operations.get(tx, operation_id)
+        answers.accepted(resp, operation_id)
+        view = views.detail(found, self._tier.policy.allows(req.caller, policies.QUEUE))
+        answers.send(resp, {"operation": view}, status)
 
 
 class Timeline:

@@ -11,6 +11,7 @@ from volumed.api.accept.snapshots import NewSnapshot
 from volumed.api.accept.transaction import Reference, accept
 from volumed.api.accept.volumes import project_of
 from volumed.api.filters import snapshots as filters
+from volumed.api.handlers.resets import await_truth
 from volumed.api.handlers.volumes import named
 from volumed.api.policies import snapshots as policies
 from volumed.api.request import ApiRequest
@@ -71,8 +72,10 @@ class Snapshots:
         asked = schemas.ACTION.read(req)["os-reset_status"]
         self._known(req, resource_id, policies.RESET)
         to = SnapshotStatus(asked["status"])
-        accept(self._tier, req, Reference("nothing", resource_id), accepting.reset, req.caller, resource_id, to)
-        answers.accepted(resp, None)
+        about = Reference("nothing", resource_id)
+        accepted = accept(self._tier, req, about, accepting.reset, req.caller, resource_id, to, str(uuid4()))
+        await_truth(self._tier, req, accepted, "snapshot.reset")
+        answers.accepted(resp, accepted.operation_id)
 
     def rebuild(self, req: ApiRequest, resp: falcon.Response, reference: Reference) -> None:
         """The answer to a create that was accepted before."""

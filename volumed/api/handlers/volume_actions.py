@@ -1,6 +1,7 @@
 """Actions on a volume: ``POST /volumes/{id}/action`` with one action's name as the body's only key."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from volumed.api.accept.volume_actions import Extension
 from volumed.api.accept.volumes import Removal, project_of
 from volumed.api.endings import StillRunning, await_end
 from volumed.api.handlers.attachments import let_in, put_out
+from volumed.api.handlers.resets import await_truth
 from volumed.api.handlers.volumes import remove
 from volumed.api.policies import volume_actions as policies
 from volumed.api.request import ApiRequest
@@ -22,7 +24,7 @@ from volumed.api.schemas.volume_actions import ACTIONS
 from volumed.api.tier import Tier
 from volumed.api.views import attachments as views
 from volumed.db import attachments, operations, volumes
-from volumed.model.errors import Invalid, InvalidField, VolumedError
+from volumed.model.errors import Invalid, InvalidField, NotFound, VolumedError
 from volumed.model.states import VolumeStatus
 
 Action = Callable[[ApiRequest, falcon.Response, str, dict[str, Any]], None]
@@ -84,8 +86,12 @@ class VolumeActions:
             )
         if asked.get("status") is not None:
             to = VolumeStatus(asked["status"])
-            accept(self._tier, req, Reference("nothing", volume_id), accepting.reset, req.caller, volume_id, to)
-        answers.accepted(resp, None)
+            about = Reference("nothing", volume_id)
+            accepted = accept(self._tier, req, about, accepting.reset, req.caller, volume_id, to, str(uuid4()))
+            await_truth(self._tier, req, accepted, "volume.reset")
+            answers.accepted(resp, accepted.operation_id)
+        else:
+            answers.accepted(resp, None)
 
     def _force_delete(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:
         remove(self._tier, req, resp, Removal(volume_id, str(uuid4()), force=True))
@@ -131,7 +137,8 @@ class VolumeActions:
         except StillRunning:
             raise
         except VolumedError:
-            tier.database.write(connecting.abandon, req.caller, found.attachment_id)
+            with suppress(NotFound):  # somebody else ended the attachment meanwhile
+                tier.database.write(connecting.abandon, req.caller, found.attachment_id)
             raise
         self._send_connection(req, resp, found.attachment_id)
 

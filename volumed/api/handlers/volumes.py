@@ -127,7 +127,9 @@ def remove(tier: Tier, req: ApiRequest, resp: falcon.Response, removal: Removal)
     """Accept a delete, wake its manager and answer."""
     about = Reference("nothing", removal.volume_id)
     accepted = accept(tier, req, about, accepting.delete, req.caller, tier.settings, removal)
-    if accepted.host is not None and accepted.operation_id is not None:
+    if accepted.host is not None and accepted.cancels is not None:
+        tier.volume.cancel_operation(req.caller, accepted.host, accepted.cancels)
+    elif accepted.host is not None and accepted.operation_id is not None:
         tier.volume.delete_volume(req.caller, accepted.host, removal.volume_id, accepted.operation_id)
     answers.accepted(resp, accepted.operation_id)
 

@@ -22,6 +22,7 @@ from volumed.api.schemas import (
     attachments,
     doctor,
     metadata,
+    operations,
     quota_sets,
     services,
     snapshots,
@@ -244,6 +245,16 @@ def _operations() -> Part:
     return (
         Endpoint("GET", "/v3/operations", "List operations", tag, told, queries=listed),
         Endpoint("GET", "/v3/operations/{operation_id}", "Show an operation", tag, {200: answers.OPERATION}),
+        Endpoint(
+            "POST",
+            "/v3/operations/{operation_id}/action",
+            "Cancel an operation, or do a failed one again",
+            tag,
+            {202: answers.OPERATION},
+            operations.ACTION.schema,
+            operates=True,
+            keyed=True,
+        ),
         Endpoint("GET", "/v3/doctor", "Compare rows and backends", tag, {200: answers.EXAMINATION}),
         Endpoint(
             "POST", "/v3/doctor", "Repair what differs", tag, {202: answers.REPAIRS}, doctor.REPAIR.schema, keyed=True
