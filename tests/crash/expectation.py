@@ -147,6 +147,13 @@ class Expectation:
         elif self.status(volume) != "available":
             yield BAD
 
+    def against_resetting(self, volume: str, to: str) -> Iterator[int]:
+        known = self.volumes[volume]
+        if self.status(volume) in {"attaching", *MOVING} or known.readers:
+            yield BAD
+        if to == "available" and (self.attachments_of(volume) or not known.is_made):
+            yield BAD
+
     def against_completing(self, attachment: str) -> Iterator[int]:
         if attachment not in self.attachments:
             yield GONE

@@ -180,6 +180,8 @@ def _unkept(history: Sequence[Entry], ends: Mapping[str, End]) -> Iterator[str]:
             yield f"operation {operation} ({end.kind}) is {end.state} and has not ended"
         elif end.error == "Cancelled" and operation not in cancelled:
             yield f"operation {operation} ({end.kind}) was cancelled, and nobody asked for it"
+        elif end.state == "succeeded" and operation in cancelled:
+            yield f"operation {operation} ({end.kind}) succeeded, although its cancellation was accepted"
         elif end.state == "failed" and end.error != "Cancelled":
             yield f"operation {operation} ({end.kind}) failed: {end.error}"
     for operation, end in ends.items():

@@ -48,12 +48,11 @@ class Known:
 
 @dataclass
 class Client:
-    """One client; ``seed`` decides what it does, ``cancels`` whether the server can cancel."""
+    """One client; ``seed`` decides what it does."""
 
     daemon: Daemon
     name: str
     seed: int
-    cancels: bool
     history: list[Entry] = field(default_factory=list)
     volumes: dict[str, Known] = field(default_factory=dict)
     snapshots: dict[str, Known] = field(default_factory=dict)
@@ -269,7 +268,7 @@ class Client:
         return str(found["operations"][0]["id"])
 
     def _cancels(self) -> bool:
-        return self.cancels and self.dice.random() < CANCELLED
+        return self.dice.random() < CANCELLED
 
     def _succeeds(self, operation: str, cancels: bool | None = None) -> bool:
         """Wait for the operation's end, having cancelled it now and then; whether it succeeded."""

@@ -81,10 +81,7 @@ class Run:
         self.outside = Outside(daemon)
         self.ledger = Ledger()
         self.rounds = self.kills = self.answers = 0
-        cancels = can_cancel(self.rest)
-        self.clients = [
-            Client(daemon, f"client-{number}", self.dice.getrandbits(32), cancels) for number in range(CLIENTS)
-        ]
+        self.clients = [Client(daemon, f"client-{number}", self.dice.getrandbits(32)) for number in range(CLIENTS)]
 
     def round(self) -> None:
         """Load with one to three kills in it, then rest and judgement."""
@@ -169,12 +166,6 @@ class Run:
     def _report(self, broken: Sequence[str], histories: Sequence[Sequence[Entry]]) -> str:
         told = "\n".join(str(entry) for history in histories for entry in history[-SHOWN:])
         return f"seed {self.seed}, round {self.rounds}:\n" + "\n".join(broken) + f"\n\n{told}\n\n{self.daemon.output()}"
-
-
-def can_cancel(rest: Session) -> bool:
-    """Whether the published document has the action."""
-    paths = rest.get("/openapi.json").json()["paths"]
-    return any(path.endswith("/action") and "/operations/" in path for path in paths)
 
 
 def doctor_says(rest: Session) -> list[str]:

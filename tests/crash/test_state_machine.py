@@ -55,7 +55,7 @@ def test_any_sequence_keeps_what_was_promised(ground: Ground) -> None:
 @pytest.mark.timeout(0)
 def test_soak(ground: Ground) -> None:
     end = time.monotonic() + 60 * float(os.environ.get("VOLUMED_SOAK_MINUTES", "10"))
-    chosen = os.environ.get("SEED")
+    chosen = os.environ.get("SEED") or None
     while time.monotonic() < end:
         number = int(chosen or secrets.randbelow(2**32))
         print(f"seed {number}: {AT_A_TIME} sequences", flush=True)

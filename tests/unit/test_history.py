@@ -166,6 +166,14 @@ def test_what_was_cancelled_has_no_effect() -> None:
     assert cancelled(snapshot(), "create-s1", volumes=there, snapshots=whole) == ["snapshot s1 is available, not error"]
 
 
+def test_an_accepted_cancellation_must_be_honoured() -> None:
+    history = [volume("v1"), Cancelled("c", "create-v1")]
+    found = Found(operations=done(*history), volumes={"v1": Thing(1)})
+    assert judged(history, found) == [
+        "operation create-v1 (volume.create) succeeded, although its cancellation was accepted"
+    ]
+
+
 def test_a_round_begins_with_what_the_last_one_left() -> None:
     ledger = Ledger()
     assert ledger.judge(LIFE, WELL) == []
