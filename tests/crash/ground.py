@@ -5,7 +5,7 @@ An example leaves it as it found it; what an example that failed leaves is throw
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import requests
@@ -16,10 +16,17 @@ from tests.lab.nursery import Held
 
 BACKENDS = ("a", "b")
 
+#: What is held or waits for a restart on a loaded machine shall be waited for, not given up.
+OPTIONS = {"placement_timeout": 120, "blocked_after": 600, "stuck_timeout": 3600}
+
 #: The quota that a fresh example begins with.
 PLENTY = {"volumes": 1000, "snapshots": 1000, "gigabytes": 10_000}
 
 Ask = Callable[[], requests.Response]
+
+
+class ExampleFailed(Exception):
+    """Thrown into what an example used, so that it ends without asking whether all is well."""
 
 
 class Ground:
@@ -32,7 +39,7 @@ class Ground:
     @property
     def fleet(self) -> Fleet:
         if self._fleet is None:
-            self._fleet = self._life.enter_context(faulty_fleet(*BACKENDS, target="tgt"))
+            self._fleet = self._life.enter_context(faulty_fleet(*BACKENDS, target="tgt", options=OPTIONS))
             self._fleet.rest.put("/os-quota-sets/admin", json={"quota_set": PLENTY}).raise_for_status()
         return self._fleet
 
@@ -43,12 +50,11 @@ class Ground:
 
     def spoil(self) -> None:
         """Throw it away: nobody knows what state it is in."""
-        fleet, self._fleet = self._fleet, None
-        try:
-            if fleet is not None:
-                self._life.__exit__(RuntimeError, RuntimeError("the example failed"), None)
-        finally:
-            self._life = ExitStack()
+        self._fleet = None
+        life, self._life = self._life, ExitStack()
+        failure = ExampleFailed()
+        with suppress(ExampleFailed):
+            life.__exit__(ExampleFailed, failure, None)
 
 
 class Server:
@@ -144,9 +150,14 @@ class Server:
         return {name: told[name]["in_use"] + told[name]["reserved"] for name in PLENTY}
 
     def doctor(self) -> list[str]:
-        """The findings, and what could not be looked at."""
-        told = self.rest.get("/doctor").json()["doctor"]
+        """The findings of one look that saw everything; what stays unseen is told, too."""
+        deadline = time.monotonic() + PATIENCE
+        while (told := self._look())["not_looked_at"] and time.monotonic() < deadline:
+            time.sleep(0.1)
         return [str(each) for each in (*told["findings"], *told["not_looked_at"])]
+
+    def _look(self) -> dict[str, Any]:
+        return dict(self.rest.get("/doctor").json()["doctor"])
 
     def come_to_rest(self) -> list[str]:
         """What differs from the rows, or what the doctor finds, when all is over; empty when nothing does."""

@@ -5,7 +5,6 @@ a kill). Where a failure was ordered the declared ends are allowed, and what cam
 """
 
 import functools
-import sys
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -56,8 +55,12 @@ def checked(work: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(work)
     def look(self: "Machine", **arguments: Any) -> None:
-        work(self, **arguments)
-        self.comparison.lists()
+        try:
+            work(self, **arguments)
+            self.comparison.lists()
+        except BaseException:
+            self.has_failed = True
+            raise
 
     return look
 
@@ -74,6 +77,7 @@ class Machine(RuleBasedStateMachine):
         self.comparison = Comparison(self.server, self.expected)
         self.under_way: UnderWay | None = None
         self.kills = self.quotas = 0
+        self.has_failed = False
         #: The last thing of each kind that went, by its name, or one that never was.
         self.gone = {letter: (f"{letter}0", NOBODY) for letter in "vsa"}
 
@@ -480,7 +484,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All is over: nothing differs, nobody finds anything, all can be removed, and then nothing is left."""
-        if sys.exc_info()[0] is not None:
+        if self.has_failed:
             self.ground.spoil()
             return
         try:
