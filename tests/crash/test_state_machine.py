@@ -30,7 +30,7 @@ FEW = settings(
 )
 
 #: Examples of a soak between two looks at the clock; each such run has a seed of its own.
-AT_A_TIME = 20
+AT_A_TIME = 10
 MANY = settings(FEW, derandomize=False, max_examples=AT_A_TIME, stateful_step_count=50, print_blob=False)
 
 
