@@ -1,13 +1,17 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash lint bench bench-recovery docs clean
+.PHONY: help setup demo test crash soak lint bench bench-recovery docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
 JOBS ?= 2
 TESTS ?= tests
 BENCH ?=
+# How long a soak goes on, and the seed that it replays; it prints its own.
+MINUTES ?= 60
+SEED ?=
+export SEED
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +33,9 @@ test: lint  ## lint and every test; ends with pytest's closing line
 
 crash: setup  ## the full product of kills: each recovery killed again at each of its points; takes ten minutes
 	$(BIN)/python -m pytest -n $(JOBS) -q -m full -s tests/crash
+
+soak: setup  ## random load and random sequences with kill -9 in them, for MINUTES=60; SEED=number replays what it found
+	VOLUMED_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -n 2 -q -m soak tests/crash
 
 bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=name for some)
 	@$(BIN)/python -m bench $(BENCH)

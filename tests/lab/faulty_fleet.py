@@ -176,6 +176,8 @@ def faulty_fleet(
         fleet.daemon.stop()
         assert fleet.daemon.processes() == [], fleet.daemon.output()
     finally:
+        if fleet.daemon.running:  # something failed; a forked daemon is not found by its command line
+            fleet.daemon.kill()
         left = fleet.daemon.processes()
         for process in left:
             process.kill()
