@@ -73,7 +73,9 @@ class TgtTarget:
                     LOG.warning("tgtd stays, initiators are logged in: backend=%s sessions=%s", self._backend, held)
                     return
                 for target in self._targets.values():
+                    crash_point("tgt.close.before")
                     self._delete_when_idle(target.tid)
+                    crash_point("tgt.close.after")
                 self._daemon.stop()
                 self._process = None
 
