@@ -19,7 +19,7 @@ from tests.lab.data_paths import Iscsi
 from tests.lab.file_backend import FileBackend
 from volumed.driver.conformance.kills import Passage, kill_at, passages
 from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
-from volumed.driver.interface import Access, Driver, VolumeRef
+from volumed.driver.interface import Access, Driver, Leftover, VolumeRef
 from volumed_drivers.file.driver import FileDriver
 from volumed_drivers.targets.tgt import protocol
 from volumed_drivers.targets.tgt.listing import GIB, Lun, megabytes
@@ -281,6 +281,12 @@ def test_an_export_that_grows_and_is_killed_over_it_has_the_new_size_after_a_rep
     export(set_up(backend))
     found = set_up(backend).exports()[VOLUME.id]
     assert (found.size_bytes, found.usernames) == (3 * GIB, {"first"})
+
+
+def test_an_account_that_an_audit_saw_unbound_is_left_alone_when_a_target_has_it_by_now(driver: FileDriver) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    driver.remove_leftover(Leftover("export", None, FIRST.username, "account of no target"))
+    assert driver.exports()[VOLUME.id].usernames == {FIRST.username}
 
 
 def test_a_tgtd_that_hangs_is_an_unknown_outcome_within_bounds_and_goes_on_later(

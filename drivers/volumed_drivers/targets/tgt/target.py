@@ -123,7 +123,9 @@ class TgtTarget:
             self.remove(leftover.id)
             return
         with self._working(f"remove account {leftover.where}"):
-            self._delete_account(leftover.where)
+            self._read_targets()
+            if leftover.where in self._unbound():  # since the audit somebody may have made a target for it
+                self._delete_account(leftover.where)
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         return {
