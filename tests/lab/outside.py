@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.daemon import Daemon
+from volumed.model.states import WHOLE_VOLUME
 
 LIVE = "('queued', 'running', 'waiting', 'undoing')"
 
 
 class Outside:
-    """The state folder of ``daemon``; ``pools`` are the folders of its file backends where there are several."""
+    """The state folder of ``daemon``; ``pools`` are the folders of its file backends where there are several.
 
-    def __init__(self, daemon: Daemon, pools: Mapping[str, Path] | None = None) -> None:
+    ``exported``: volumes are exported from their creation on, to nobody.
+    """
+
+    def __init__(self, daemon: Daemon, pools: Mapping[str, Path] | None = None, exported: bool = False) -> None:
+        self._exported = exported
         self.state = daemon.state
         self.pool = daemon.state / "pool"
         self.pools = dict(pools or {"file": self.pool})
@@ -66,7 +71,7 @@ class Outside:
     def differences(self) -> list[str]:
         """Everything that is not as the rows say, in sentences; empty when all is well."""
         return [
-            *self._live_operations(),
+            *self.live_operations(),
             *self._files(),
             *self._exports(),
             *self._locks(),
@@ -74,7 +79,7 @@ class Outside:
             *self._allocation(),
         ]
 
-    def _live_operations(self) -> list[str]:
+    def live_operations(self) -> list[str]:
         live = self.rows(f"SELECT id, kind, state, wait_reason FROM operations WHERE state IN {LIVE}")
         transit = self.rows(
             "SELECT id, status FROM volumes WHERE status IN ('creating', 'deleting', 'extending', 'detaching')"
@@ -109,6 +114,8 @@ class Outside:
             " AND attach_status IN ('attaching', 'attached', 'error_detaching')"
         )
         wanted = {row["volume_id"] for row in reachable}
+        if self._exported:
+            wanted |= {row["id"] for row in self._whole_volumes() if row["status"] in WHOLE_VOLUME}
         names = {json.loads(row["credentials"])["username"] for row in reachable}
         found, accounts = self.targets(), self.accounts()
         told = [f"target of volume {volume} is wanted by nobody" for volume in sorted(found - wanted)]
