@@ -87,18 +87,20 @@ class Outside:
         return [f"operation {row} is live" for row in live] + [f"volume {row} is in transit" for row in transit]
 
     def _files(self) -> list[str]:
+        """Of what is half deleted (``error_deleting``) the file may be there or be gone already."""
         volumes = {row["id"]: row for row in self.rows("SELECT id, size, host FROM volumes WHERE host IS NOT NULL")}
-        wanted = {self._place(row["host"]) / f"volume-{row['id']}": row["size"] for row in self._whole_volumes()}
-        whole = "SELECT id, size, volume_id FROM snapshots WHERE status NOT IN ('creating', 'error')"
+        claimed = {self._place(row["host"]) / f"volume-{row['id']}": row for row in self._whole_volumes()}
+        whole = "SELECT id, size, volume_id, status FROM snapshots WHERE status NOT IN ('creating', 'error')"
         for row in self.rows(whole):
-            wanted[self._place(volumes[row["volume_id"]]["host"]) / f"snapshot-{row['id']}"] = row["size"]
+            claimed[self._place(volumes[row["volume_id"]]["host"]) / f"snapshot-{row['id']}"] = row
+        wanted = {path for path, row in claimed.items() if row["status"] != "error_deleting"}
         found = self._paths()
-        told = [f"file {path} has no row" for path in sorted(found - wanted.keys())]
-        told += [f"file {path} is missing" for path in sorted(wanted.keys() - found)]
-        for path in sorted(found & wanted.keys()):
+        told = [f"file {path} has no row" for path in sorted(found - claimed.keys())]
+        told += [f"file {path} is missing" for path in sorted(wanted - found)]
+        for path in sorted(found & claimed.keys()):
             size = path.stat().st_size
-            if size != wanted[path] << 30:
-                told.append(f"file {path} has {size} bytes, its row says {wanted[path]} GiB")
+            if size != claimed[path]["size"] << 30:
+                told.append(f"file {path} has {size} bytes, its row says {claimed[path]['size']} GiB")
         return told
 
     def _place(self, host: str) -> Path:
