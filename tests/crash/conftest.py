@@ -1,5 +1,6 @@
 """What crash tests share: each tells its cases, and ``make crash`` ends with a report of them."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,4 +47,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _subject(nodeid: str) -> str:
     """The test without its module, and its scenario without the part's number."""
-    return nodeid.rpartition("::")[2].rpartition("-")[0] or nodeid.rpartition("::")[2]
+    return re.sub(r"-\d+\]$", "]", nodeid.rpartition("::")[2])
