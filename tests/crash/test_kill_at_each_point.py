@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash import failing, scenarios
+from tests.crash import cancelling, failing, scenarios
 from tests.crash.killing import configuration_for, first_passages, kill_at, of_recovery, points_of
 from tests.crash.scenarios import Scenario, Stage
 from tests.lab.nursery import ForkedDaemon, forked_daemon
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(3600)]
 #: Parts of a scenario's points, each a test of its own, so that workers can share them out.
 PARTS = 3
 
-ALL = (*scenarios.ALL, *failing.ALL)
+ALL = (*scenarios.ALL, *failing.ALL, *cancelling.ALL)
 
 
 @pytest.fixture
