@@ -1,13 +1,18 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash lint bench bench-recovery docs clean
+.PHONY: help setup demo test crash soak lint bench bench-recovery docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
 JOBS ?= 2
 TESTS ?= tests
 BENCH ?=
+# How long a soak goes on, and the seed that it replays; it prints its own.
+MINUTES ?= 60
+SEED ?=
+export SEED
+CRASH ?=
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -27,8 +32,11 @@ lint: setup  ## ruff, mypy --strict, import rules
 test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
 
-crash: setup  ## the full product of kills: each recovery killed again at each of its points; takes ten minutes
-	$(BIN)/python -m pytest -n $(JOBS) -q -m full -s tests/crash
+crash: setup  ## the full product of failures and kills, with a report; takes an hour (CRASH="attach and not undone" for some)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash
+
+soak: setup  ## random load and random sequences with kill -9 in them, for MINUTES=60; SEED=number replays what it found
+	VOLUMED_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -n 2 -q -m soak tests/crash
 
 bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=name for some)
 	@$(BIN)/python -m bench $(BENCH)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from volumed.launch.concurrency import choose_threading
 #: Programs that tests need, and the Debian packages they come in.
 PACKAGES = {
     "tgtd": "tgt",
+    "strace": "strace",
     "qemu-io": "qemu-utils qemu-block-extra",
     "iscsi-ls": "libiscsi-bin",
     "iscsi-inq": "libiscsi-bin",
@@ -50,6 +52,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _missing(part: str) -> str | None:
     if shutil.which(part, path=_PATH) is None:
         return f"{part} is missing: apt-get install {PACKAGES.get(part, part)}"
+    if part == "strace" and subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:
+        return "strace: tracing is forbidden here (ptrace(2))"
     if part in _MOUNTED and os.geteuid() != 0:
         return f"{part}: mounting needs root"
     return None

@@ -1,8 +1,10 @@
 """What is asked while the daemon dies, and what must be true after the next start: one scenario an operation.
 
-A request that the client got no answer for is sent again with the same Idempotency-Key, as a client should.
+A request that the client got no answer for is sent again with the same Idempotency-Key, as a client should. Scenarios
+in which the backend fails are in ``failing``.
 """
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,22 +12,53 @@ from typing import Any
 
 import requests
 
-from tests.lab.daemon import Session
+from tests.lab.daemon import Daemon, Session
+from tests.lab.faulty_driver import Faults
 from tests.lab.outside import Outside
+from tests.lab.seeded import Seeds
 
 #: What is written into a source, and where: the start, the middle and the last bytes of the first GiB.
 MARKS = ((0, b"begin"), (512 << 20, b"middle"), ((1 << 30) - 3, b"end"))
+
+#: Seconds after which what must come is overdue, on however loaded a machine.
+PATIENCE = 60.0
 
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:crash", "ip": "127.0.0.1", "host": "client", "multipath": False}
 
 
 @dataclass
 class Stage:
-    """One daemon's REST session and its state folder; ``made`` is what the scenario keeps for itself."""
+    """One daemon, seen through REST and from outside; ``made`` is what the scenario keeps for itself."""
 
-    rest: Session
-    outside: Outside
+    daemon: Daemon
     made: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rest: Session = self.daemon.session()
+        self.outside = Outside(self.daemon)
+
+    @property
+    def faults(self) -> Faults:
+        """Orders what goes wrong, where the daemon has the faulty driver."""
+        return Faults(self.daemon.state, "file")
+
+    def is_well(self) -> None:
+        """Wait until everything is as the rows say, seen from outside, and the doctor finds nothing.
+
+        What an answer does not wait for (a lock's file, a reconciliation) ends within moments; what is left stays.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while found := [*self.outside.differences(), *self.findings()]:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
+    def findings(self) -> list[str]:
+        """What the doctor finds, and where it could not look."""
+        answer = self.rest.get("/doctor")
+        assert answer.status_code == 200, answer.text
+        told = answer.json()["doctor"]
+        blind = [] if told["looked_at"] else [f"no backend was looked at: {told['not_looked_at']}"]
+        return [each["evidence"] for each in told["findings"]] + blind
 
     def volume(self, size: int = 1, marked: bool = False, **source: str) -> str:
         """A finished volume, with marks in its data where asked."""
@@ -59,13 +92,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Scenario:
-    """``prepare`` undisturbed, ``ask`` while the daemon dies, ``check`` after the restart, ``clean`` up."""
+    """``prepare`` undisturbed, ``ask`` while the daemon dies, ``check`` after the restart, ``clean`` up.
+
+    ``faulty``: the backend's driver is the one that fails on order.
+    """
 
     name: str
     prepare: Callable[[Stage], None]
     ask: Callable[[Stage], requests.Response]
     check: Callable[[Stage, requests.Response], None]
     clean: Callable[[Stage], None]
+    faulty: bool = False
 
 
 def _read(data: Any, offset: int, length: int) -> bytes:
@@ -73,12 +110,12 @@ def _read(data: Any, offset: int, length: int) -> bytes:
     return bytes(data.read(length))
 
 
-def _key(stage: Stage) -> dict[str, str]:
+def key(stage: Stage) -> dict[str, str]:
     return {"Idempotency-Key": stage.made.setdefault("key", str(uuid.uuid4()))}
 
 
 def _create(body: Callable[[Stage], dict[str, Any]]) -> Callable[[Stage], requests.Response]:
-    return lambda stage: stage.rest.post("/volumes", json={"volume": body(stage)}, headers=_key(stage))
+    return lambda stage: stage.rest.post("/volumes", json={"volume": body(stage)}, headers=key(stage))
 
 
 def _check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.Response], None]:
@@ -91,14 +128,14 @@ def _check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.
     return check
 
 
-def _remember(name: str, make: Callable[[Stage], str]) -> Callable[[Stage], None]:
+def remember(name: str, make: Callable[[Stage], str]) -> Callable[[Stage], None]:
     def prepare(stage: Stage) -> None:
         stage.made[name] = make(stage)
 
     return prepare
 
 
-def _remove_volumes(*names: str) -> Callable[[Stage], None]:
+def remove_volumes(*names: str) -> Callable[[Stage], None]:
     return lambda stage: stage.remove(*(f"/volumes/{stage.made[name]}" for name in names))
 
 
@@ -107,39 +144,39 @@ CREATE = Scenario(
     prepare=lambda stage: None,
     ask=_create(lambda stage: {"size": 1}),
     check=_check_volume(1),
-    clean=_remove_volumes("new"),
+    clean=remove_volumes("new"),
 )
 
 CLONE = Scenario(
     "clone",
-    prepare=_remember("source", lambda stage: stage.volume(marked=True)),
+    prepare=remember("source", lambda stage: stage.volume(marked=True)),
     ask=_create(lambda stage: {"source_volid": stage.made["source"], "size": 2}),
     check=_check_volume(2, marked=True),
-    clean=_remove_volumes("new", "source"),
+    clean=remove_volumes("new", "source"),
 )
 
 
-def _prepare_snapshot(stage: Stage) -> None:
+def prepare_snapshot(stage: Stage) -> None:
     stage.made["source"] = stage.volume(marked=True)
     stage.made["snapshot"] = stage.snapshot(stage.made["source"])
 
 
-def _clean_snapshot(stage: Stage) -> None:
+def clean_snapshot(stage: Stage) -> None:
     paths = [f"/volumes/{stage.made['new']}"] if "new" in stage.made else []
     stage.remove(*paths, f"/snapshots/{stage.made['snapshot']}", f"/volumes/{stage.made['source']}")
 
 
 FROM_SNAPSHOT = Scenario(
     "create from snapshot",
-    prepare=_prepare_snapshot,
+    prepare=prepare_snapshot,
     ask=_create(lambda stage: {"snapshot_id": stage.made["snapshot"]}),
     check=_check_volume(1, marked=True),
-    clean=_clean_snapshot,
+    clean=clean_snapshot,
 )
 
 DELETE = Scenario(
     "delete",
-    prepare=_remember("volume", lambda stage: stage.volume()),
+    prepare=remember("volume", lambda stage: stage.volume()),
     ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['volume']}"),
     check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}"),
     clean=lambda stage: None,
@@ -147,7 +184,7 @@ DELETE = Scenario(
 
 DELETE_CASCADE = Scenario(
     "delete with its snapshots",
-    prepare=_prepare_snapshot,
+    prepare=prepare_snapshot,
     ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['source']}?cascade=true"),
     check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['source']}"),
     clean=lambda stage: None,
@@ -162,12 +199,12 @@ def _check_extended(stage: Stage, answer: requests.Response) -> None:
 
 EXTEND = Scenario(
     "extend",
-    prepare=_remember("volume", lambda stage: stage.volume(marked=True)),
+    prepare=remember("volume", lambda stage: stage.volume(marked=True)),
     ask=lambda stage: stage.rest.post(
-        f"/volumes/{stage.made['volume']}/action", json={"os-extend": {"new_size": 3}}, headers=_key(stage)
+        f"/volumes/{stage.made['volume']}/action", json={"os-extend": {"new_size": 3}}, headers=key(stage)
     ),
     check=_check_extended,
-    clean=_remove_volumes("volume"),
+    clean=remove_volumes("volume"),
 )
 
 
@@ -178,20 +215,20 @@ def _check_snapshot(stage: Stage, answer: requests.Response) -> None:
 
 SNAPSHOT = Scenario(
     "snapshot",
-    prepare=_remember("source", lambda stage: stage.volume(marked=True)),
+    prepare=remember("source", lambda stage: stage.volume(marked=True)),
     ask=lambda stage: stage.rest.post(
-        "/snapshots", json={"snapshot": {"volume_id": stage.made["source"]}}, headers=_key(stage)
+        "/snapshots", json={"snapshot": {"volume_id": stage.made["source"]}}, headers=key(stage)
     ),
     check=_check_snapshot,
-    clean=_clean_snapshot,
+    clean=clean_snapshot,
 )
 
 DELETE_SNAPSHOT = Scenario(
     "delete snapshot",
-    prepare=_prepare_snapshot,
+    prepare=prepare_snapshot,
     ask=lambda stage: stage.rest.delete(f"/snapshots/{stage.made['snapshot']}"),
     check=lambda stage, answer: stage.rest.wait_until_gone(f"/snapshots/{stage.made['snapshot']}"),
-    clean=_remove_volumes("source"),
+    clean=remove_volumes("source"),
 )
 
 
@@ -206,29 +243,31 @@ def _check_attached(stage: Stage, answer: requests.Response) -> None:
     assert stage.outside.targets() == {stage.made["volume"]}
 
 
-def _attach(stage: Stage) -> requests.Response:
+def attach(stage: Stage) -> requests.Response:
     body = {"volume_uuid": stage.made["volume"], "instance_uuid": str(uuid.UUID(int=7)), "connector": CONNECTOR}
-    return stage.rest.post("/attachments", json={"attachment": body}, headers=_key(stage))
+    return stage.rest.post("/attachments", json={"attachment": body}, headers=key(stage))
 
 
-def _clean_attachment(stage: Stage) -> None:
+def clean_attachment(stage: Stage) -> None:
     stage.remove(f"/attachments/{stage.made['attachment']}", f"/volumes/{stage.made['volume']}")
 
 
 ATTACH = Scenario(
     "attach",
-    prepare=_remember("volume", lambda stage: stage.volume()),
-    ask=_attach,
+    prepare=remember("volume", lambda stage: stage.volume()),
+    ask=attach,
     check=_check_attached,
-    clean=_clean_attachment,
+    clean=clean_attachment,
 )
 
 
-def _prepare_attachment(stage: Stage) -> None:
+def prepare_attachment(stage: Stage) -> None:
     stage.made["volume"] = stage.volume()
-    answer = _attach(stage)
-    assert answer.status_code == 200, answer.text
-    stage.made["attachment"] = answer.json()["attachment"]["id"]
+    _prepare_access(stage)
+
+
+def _prepare_access(stage: Stage) -> None:
+    stage.made["attachment"] = stage.rest.attach(stage.made["volume"], CONNECTOR["initiator"])["id"]
 
 
 def _check_detached(stage: Stage, answer: requests.Response) -> None:
@@ -239,11 +278,46 @@ def _check_detached(stage: Stage, answer: requests.Response) -> None:
 
 DETACH = Scenario(
     "detach",
-    prepare=_prepare_attachment,
+    prepare=prepare_attachment,
     ask=lambda stage: stage.rest.delete(f"/attachments/{stage.made['attachment']}"),
     check=_check_detached,
-    clean=_remove_volumes("volume"),
+    clean=remove_volumes("volume"),
 )
+
+
+def _prepare_findings(stage: Stage) -> None:
+    """An orphan, an export that nobody wants, an account of no target, and quotas that drifted."""
+    stage.made["volume"] = stage.volume()
+    seeds = Seeds(stage.daemon, stage.rest)
+    (seeds.pool / f"volume-{uuid.uuid4()}").write_bytes(b"nobody's")
+    _prepare_access(stage)
+    seeds.tgtadm("target", "new", "--tid", "77", "-T", f"iqn.2010-10.org.openstack:volume-{uuid.uuid4()}")
+    seeds.tgtadm("account", "new", "--user", "stray", "--password", "0123456789ab")
+    seeds.sql("UPDATE quotas SET in_use = in_use + 7 WHERE resource = 'gigabytes'")
+    assert len(stage.findings()) == 4, stage.findings()
+
+
+def _repair(stage: Stage) -> requests.Response:
+    answer = stage.rest.post("/doctor", json={"repair": {"all": True}}, headers=key(stage))
+    deadline = time.monotonic() + PATIENCE
+    while any(each["state"] not in ("succeeded", "failed") for each in _repairs(stage)):
+        assert time.monotonic() < deadline, _repairs(stage)
+        time.sleep(0.02)
+    return answer
+
+
+def _repairs(stage: Stage) -> list[dict[str, Any]]:
+    query = {"kind": "doctor.repair", "all_tenants": 1}
+    return list(stage.rest.get("/operations", params=query).json()["operations"])
+
+
+def _check_repaired(stage: Stage, answer: requests.Response) -> None:
+    assert answer.status_code in (200, 202), answer.text
+    assert all(each["state"] == "succeeded" for each in _repairs(stage)), _repairs(stage)
+    assert stage.outside.targets() == {stage.made["volume"]}
+
+
+REPAIR = Scenario("doctor.repair", _prepare_findings, _repair, _check_repaired, clean_attachment)
 
 ALL = (
     CREATE,
@@ -256,4 +330,5 @@ ALL = (
     DELETE_SNAPSHOT,
     ATTACH,
     DETACH,
+    REPAIR,
 )

@@ -195,6 +195,18 @@ def test_a_detach_that_fails_ends_error_detaching_and_works_when_asked_again(fle
     fleet.ends(volume_id, "available")
 
 
+def test_a_detach_that_failed_after_its_effect_is_undone_as_its_row_says(fleet: Fleet, volume_id: str) -> None:
+    path = f"/attachments/{fleet.attach(volume_id).json()['attachment']['id']}"
+    fleet.faults["one"].order("remove_export", "OutcomeUnknown", after=True, lasting=True)
+    assert fleet.rest.delete(path).status_code == 500
+    assert only_attachment(fleet, volume_id)["status"] == "error_detaching"
+    fleet.faults["one"].clear()
+    fleet.wait_until_settled()
+    assert fleet.outside.targets() == {volume_id}
+    assert fleet.rest.delete(path).status_code == 200
+    fleet.ends(volume_id, "available")
+
+
 def test_a_detach_that_fails_a_few_times_succeeds(fleet: Fleet, volume_id: str) -> None:
     path = f"/attachments/{fleet.attach(volume_id).json()['attachment']['id']}"
     fleet.faults["one"].order("remove_export", "OutcomeUnknown", times=2)

@@ -20,10 +20,14 @@ from volumed.driver import commands, errors
 from volumed.driver.registry import Setup
 from volumed_drivers.file.driver import FileDriver
 
+UNFORESEEN = "ZeroDivisionError"
+
 
 @dataclass(frozen=True)
 class Fault:
     """``error`` names a class of ``volumed.driver.errors``, None none; ``after``: the real effect comes before it.
+
+    ``UNFORESEEN`` is an exception that no driver may raise.
 
     ``lasting``: it stays until it is cleared. ``pause``: seconds that the call hangs first; ``beats``: it tells its
     progress meanwhile. ``kills``: the process dies of it. ``command``: it is run first, bounded by ``bound`` seconds.
@@ -54,10 +58,15 @@ class Faults:
             draft.write_text(json.dumps(asdict(Fault(error, **more))))
             draft.rename(self._folder / f"{call}.{time.time_ns()}.{number}")
 
-    def clear(self) -> None:
-        """The backend is well again."""
+    def left(self) -> int:
+        """How many faults nobody has met yet."""
+        return sum(1 for path in self._folder.iterdir() if not path.name.startswith("."))
+
+    def clear(self, lasting: bool = False) -> None:
+        """The backend is well again; ``lasting``: but for the faults that come once."""
         for path in self._folder.iterdir():
-            path.unlink(missing_ok=True)
+            if not lasting or Fault(**json.loads(path.read_text())).lasting:
+                path.unlink(missing_ok=True)
 
     def meet(self, call: str) -> Fault | None:
         """The oldest fault that is ordered for ``call``, which is thereby consumed."""
@@ -97,7 +106,10 @@ class FaultyDriver:
             return call(*args, **kwargs)
         if fault.after:
             call(*args, **kwargs)
-        raise getattr(errors, fault.error)(backend=self._faults.backend, what=name, reason=f"{name} was told to fail")
+        reason = f"{name} was told to fail"
+        if fault.error == UNFORESEEN:
+            raise ZeroDivisionError(reason)
+        raise getattr(errors, fault.error)(backend=self._faults.backend, what=name, reason=reason)
 
 
 def _hang(fault: Fault, *args: Any) -> None:

@@ -35,7 +35,14 @@ CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:faulty", "ip": "127.0.0.1",
 class Fleet:
     """The backends ``names``, the first preferred. ``faults`` orders what goes wrong on each."""
 
-    def __init__(self, daemon: Daemon, names: tuple[str, ...], target: str, options: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        names: tuple[str, ...],
+        target: str,
+        options: Mapping[str, object],
+        exported: bool,
+    ) -> None:
         self.daemon = daemon
         state = self.daemon.state
         state.mkdir(mode=0o700)
@@ -49,11 +56,12 @@ class Fleet:
                 "file_pool_path": pools[name],
                 "target_helper": target,
                 "target_port": 0,
+                "export_on_create": exported,
                 "max_over_subscription_ratio": 90 - 10 * number,
             }
         (state / "volumed.conf").write_text("".join(map(_group, groups.items())))
         self.faults = {name: Faults(state, name) for name in names}
-        self.outside = Outside(self.daemon, pools)
+        self.outside = Outside(self.daemon, pools, exported)
         self.rest: Session
 
     def start(self, reported: bool = True) -> None:
@@ -134,7 +142,7 @@ class Fleet:
 
     def wait_until_settled(self) -> None:
         """Wait until no operation lives, and nothing differs from the rows."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 40
         while (found := self.outside.differences()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert found == [], f"{found}\n{self.daemon.output()}"
@@ -159,15 +167,16 @@ def faulty_fleet(
     arguments: tuple[str, ...] = (),
     start: bool = True,
     environment: Mapping[str, str] | None = None,
+    exported: bool = False,
 ) -> Iterator[Fleet]:
     """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left.
 
     ``options`` are of ``[operations]``, ``arguments`` of ``volumed up``; with an ``environment`` it is a process of its
-    own from the start, not a fork.
+    own from the start, not a fork. ``exported``: volumes are exported from their creation on.
     """
     folder = Path(tempfile.mkdtemp(prefix="volumed-"))
     daemon = ForkedDaemon(folder, arguments) if environment is None else Daemon(folder, arguments, environment)
-    fleet = Fleet(daemon, names, target, options or {})
+    fleet = Fleet(daemon, names, target, options or {}, exported)
     try:
         if start:
             fleet.start()
@@ -176,6 +185,8 @@ def faulty_fleet(
         fleet.daemon.stop()
         assert fleet.daemon.processes() == [], fleet.daemon.output()
     finally:
+        if fleet.daemon.running:  # something failed; a forked daemon is not found by its command line
+            fleet.daemon.kill()
         left = fleet.daemon.processes()
         for process in left:
             process.kill()

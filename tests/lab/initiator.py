@@ -53,12 +53,23 @@ class Connection:
 
 def write_pattern(connection: Connection, pattern: int, offset: int, length: int) -> None:
     """Write ``length`` bytes of the value ``pattern`` from ``offset``, and flush."""
-    _run(connection, [f"write -q -P {pattern} {offset} {length}", "flush"])
+    write_patterns(connection, [(pattern, offset, length)])
+
+
+def write_patterns(connection: Connection, patterns: Sequence[tuple[int, int, int]]) -> None:
+    """The same for several ``(pattern, offset, length)`` with one login."""
+    _run(connection, [*(f"write -q -P {pattern} {offset} {length}" for pattern, offset, length in patterns), "flush"])
 
 
 def has_pattern(connection: Connection, pattern: int, offset: int, length: int) -> bool:
     """True when all ``length`` bytes from ``offset`` have the value ``pattern``."""
-    return "Pattern verification failed" not in _run(connection, [f"read -P {pattern} {offset} {length}"])
+    return has_patterns(connection, [(pattern, offset, length)])
+
+
+def has_patterns(connection: Connection, patterns: Sequence[tuple[int, int, int]]) -> bool:
+    """The same for several ``(pattern, offset, length)`` with one login."""
+    said = _run(connection, [f"read -P {pattern} {offset} {length}" for pattern, offset, length in patterns])
+    return "Pattern verification failed" not in said
 
 
 def read_pattern(connection: Connection, pattern: int, offset: int, length: int) -> None:

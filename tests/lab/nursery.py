@@ -9,8 +9,10 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -25,6 +27,9 @@ LONGEST_NAME = 128
 #: Source: prctl(2).
 PR_SET_PDEATHSIG = 1
 
+#: Of this process alone: one that dies must leave no lock held.
+_COUNTING = threading.Lock()
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.lab.preloaded"])
 
@@ -35,13 +40,16 @@ class Trap:
     def __init__(self, notes: Path) -> None:
         self.notes = notes
         self._armed: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
+        self._left: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 1, lock=False)  # type: ignore[assignment]
         self._held_at: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
         self._arrived: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
         self._noting: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
 
     def arm(self, point: str) -> None:
-        """Die at the next passage of ``point``."""
-        self._armed.value = point.encode()
+        """Die at the next passage of ``point``, which is ``NAME``, or at the N-th from now: ``NAME:N``."""
+        name, _, number = point.partition(":")
+        self._left.value = int(number or 1)
+        self._armed.value = name.encode()
 
     @contextmanager
     def holding(self, point: str) -> Iterator["Held"]:
@@ -59,7 +67,7 @@ class Trap:
 
     @contextmanager
     def noting(self) -> Iterator[list[str]]:
-        """Collect the names of the points passed inside the block, in order, each once."""
+        """Collect the points passed inside the block, in order: ``NAME``, and ``NAME:N`` for its N-th passage."""
         passed: list[str] = []
         self.notes.write_text("")
         self._noting.value = 1
@@ -67,11 +75,11 @@ class Trap:
             yield passed
         finally:
             self._noting.value = 0
-            passed.extend(dict.fromkeys(self.notes.read_text().split()))
+            passed.extend(_numbered(self.notes.read_text().split()))
 
     def passed(self, name: str) -> None:
         """Called in the child at every point."""
-        if self._armed.value == name.encode():
+        if self._armed.value == name.encode() and self._is_last():
             os.kill(os.getpid(), signal.SIGKILL)
         while self._held_at.value == name.encode():
             self._arrived.value = 1
@@ -79,6 +87,19 @@ class Trap:
         if self._noting.value:
             with self.notes.open("a") as notes:
                 notes.write(f"{name}\n")
+
+    def _is_last(self) -> bool:
+        """Count a passage of the armed point."""
+        with _COUNTING:
+            self._left.value -= 1
+            return self._left.value <= 0
+
+
+def _numbered(names: Iterable[str]) -> Iterator[str]:
+    passages: Counter[str] = Counter()
+    for name in names:
+        passages[name] += 1
+        yield name if passages[name] == 1 else f"{name}:{passages[name]}"
 
 
 class Held:
@@ -146,6 +167,11 @@ class ForkedDaemon(Daemon):
         process.start()
         self._process = Child(process)  # type: ignore[assignment]
         return self._process
+
+    def terminate(self) -> None:
+        """SIGTERM without waiting: where the trap is armed, the stop ends there."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
 
     def wait_for_death_or_rest(self, rest: float = 1.5) -> None:
         """Wait until the trap has killed it; where it does not within ``rest`` seconds, it is killed here."""

@@ -14,14 +14,19 @@ from typing import Any
 
 from tests.lab import sealed
 from tests.lab.daemon import Daemon
+from volumed.model.states import WHOLE_VOLUME
 
 LIVE = "('queued', 'running', 'waiting', 'undoing')"
 
 
 class Outside:
-    """The state folder of ``daemon``; ``pools`` are the folders of its file backends where there are several."""
+    """The state folder of ``daemon``; ``pools`` are the folders of its file backends where there are several.
 
-    def __init__(self, daemon: Daemon, pools: Mapping[str, Path] | None = None) -> None:
+    ``exported``: volumes are exported from their creation on, to nobody.
+    """
+
+    def __init__(self, daemon: Daemon, pools: Mapping[str, Path] | None = None, exported: bool = False) -> None:
+        self._exported = exported
         self.state = daemon.state
         self.pool = daemon.state / "pool"
         self.pools = dict(pools or {"file": self.pool})
@@ -66,7 +71,7 @@ class Outside:
     def differences(self) -> list[str]:
         """Everything that is not as the rows say, in sentences; empty when all is well."""
         return [
-            *self._live_operations(),
+            *self.live_operations(),
             *self._files(),
             *self._exports(),
             *self._locks(),
@@ -74,7 +79,7 @@ class Outside:
             *self._allocation(),
         ]
 
-    def _live_operations(self) -> list[str]:
+    def live_operations(self) -> list[str]:
         live = self.rows(f"SELECT id, kind, state, wait_reason FROM operations WHERE state IN {LIVE}")
         transit = self.rows(
             "SELECT id, status FROM volumes WHERE status IN ('creating', 'deleting', 'extending', 'detaching')"
@@ -82,18 +87,20 @@ class Outside:
         return [f"operation {row} is live" for row in live] + [f"volume {row} is in transit" for row in transit]
 
     def _files(self) -> list[str]:
+        """Of what is half deleted (``error_deleting``) the file may be there or be gone already."""
         volumes = {row["id"]: row for row in self.rows("SELECT id, size, host FROM volumes WHERE host IS NOT NULL")}
-        wanted = {self._place(row["host"]) / f"volume-{row['id']}": row["size"] for row in self._whole_volumes()}
-        whole = "SELECT id, size, volume_id FROM snapshots WHERE status NOT IN ('creating', 'error')"
+        claimed = {self._place(row["host"]) / f"volume-{row['id']}": row for row in self._whole_volumes()}
+        whole = "SELECT id, size, volume_id, status FROM snapshots WHERE status NOT IN ('creating', 'error')"
         for row in self.rows(whole):
-            wanted[self._place(volumes[row["volume_id"]]["host"]) / f"snapshot-{row['id']}"] = row["size"]
+            claimed[self._place(volumes[row["volume_id"]]["host"]) / f"snapshot-{row['id']}"] = row
+        wanted = {path for path, row in claimed.items() if row["status"] != "error_deleting"}
         found = self._paths()
-        told = [f"file {path} has no row" for path in sorted(found - wanted.keys())]
-        told += [f"file {path} is missing" for path in sorted(wanted.keys() - found)]
-        for path in sorted(found & wanted.keys()):
+        told = [f"file {path} has no row" for path in sorted(found - claimed.keys())]
+        told += [f"file {path} is missing" for path in sorted(wanted - found)]
+        for path in sorted(found & claimed.keys()):
             size = path.stat().st_size
-            if size != wanted[path] << 30:
-                told.append(f"file {path} has {size} bytes, its row says {wanted[path]} GiB")
+            if size != claimed[path]["size"] << 30:
+                told.append(f"file {path} has {size} bytes, its row says {claimed[path]['size']} GiB")
         return told
 
     def _place(self, host: str) -> Path:
@@ -111,6 +118,8 @@ class Outside:
         wanted = {row["volume_id"] for row in reachable}
         secrets = sealed.credentials(self.state)
         names = {secrets[row["id"]]["username"] for row in reachable if row["id"] in secrets}
+        if self._exported:
+            wanted |= {row["id"] for row in self._whole_volumes() if row["status"] in WHOLE_VOLUME}
         found, accounts = self.targets(), self.accounts()
         told = [f"target of volume {volume} is wanted by nobody" for volume in sorted(found - wanted)]
         told += [f"target of volume {volume} is missing" for volume in sorted(wanted - found)]

@@ -1,5 +1,6 @@
 """The file driver's own behaviour, beyond what every driver shares."""
 
+import contextlib
 import os
 from dataclasses import replace
 from itertools import pairwise
@@ -10,8 +11,9 @@ import pytest
 from tests.lab.data_paths import Local
 from tests.lab.file_backend import FileBackend
 from tests.lab.filesystems import small_ext4
+from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import BackendFull, BackendInvalid, BackendNotFound, BackendUnreachable
-from volumed.driver.interface import Owner, SnapshotRef, VolumeRef
+from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef
 from volumed_drivers.file.driver import FileDriver
 
 MIB = 1024**2
@@ -23,6 +25,11 @@ COPY = VolumeRef("copy", 2, "pool")
 
 def ignore(done: int, total: int) -> None:
     """A progress that nobody watches."""
+
+
+def stop(done: int, total: int) -> None:
+    """A progress that ends the copy."""
+    raise RuntimeError("enough")
 
 
 @pytest.fixture
@@ -104,6 +111,33 @@ def test_a_half_made_copy_is_never_taken_for_a_volume_and_is_deleted_with_it(
     (tmp_path / "pool" / ".volume-copy.part").write_bytes(b"half")
     assert not driver.has_volume(COPY)
     assert [found.kind for found in driver.audit() if found.id == "copy"] == ["temporary"]
+    driver.delete(COPY)
+    assert names(tmp_path / "pool") == {"volume-source"}
+
+
+def test_a_first_start_killed_anywhere_leaves_nothing_in_the_pool(tmp_path: Path) -> None:
+    def start(driver: Driver) -> None:
+        driver.do_setup()
+
+    for passage in passages(start, FileBackend(tmp_path / "undisturbed", "fake", Local()).driver()):
+        backend = FileBackend(tmp_path / str(passage.number), "fake", Local())
+        assert kill_at(passage, start, backend.driver)
+        backend.driver().do_setup()
+        assert names(backend.folder / "pool") == set(), passage
+
+
+@pytest.mark.parametrize("point", ["file.copy.given_up", "file.copy.forgotten"])
+def test_a_copy_that_fails_and_is_killed_over_it_leaves_nothing_that_its_delete_leaves(
+    backend: FileBackend, driver: FileDriver, tmp_path: Path, point: str
+) -> None:
+    def copy(driver: Driver) -> None:
+        with contextlib.suppress(RuntimeError):
+            driver.create_from_volume(COPY, SOURCE, stop)
+
+    driver.create(SOURCE)
+    passage = next(each for each in passages(copy, driver) if each.point == point)
+    assert kill_at(passage, copy, backend.driver)
+    assert not driver.has_volume(COPY)
     driver.delete(COPY)
     assert names(tmp_path / "pool") == {"volume-source"}
 

@@ -19,7 +19,7 @@ from tests.lab.data_paths import Iscsi
 from tests.lab.file_backend import FileBackend
 from volumed.driver.conformance.kills import Passage, kill_at, passages
 from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
-from volumed.driver.interface import Access, Driver, VolumeRef
+from volumed.driver.interface import Access, Driver, Leftover, VolumeRef
 from volumed_drivers.file.driver import FileDriver
 from volumed_drivers.targets.tgt import protocol
 from volumed_drivers.targets.tgt.listing import GIB, Lun, megabytes
@@ -113,16 +113,28 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_a_start_killed_anywhere_leads_to_one_tgtd(backend: FileBackend, tmp_path: Path, number: int) -> None:
-    assert kill_at(Passage(number, "start"), lambda driver: driver.do_setup(), backend.driver)
-    driver = backend.driver()
-    driver.do_setup()
-    driver.do_setup()
-    deadline = time.monotonic() + 5
-    while len(daemons(tmp_path)) != 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(daemons(tmp_path)) == 1
+def test_a_start_killed_anywhere_leads_to_one_tgtd(tmp_path: Path) -> None:
+    for passage in [each for each in starting(tmp_path / "undisturbed") if each.point.startswith("tgt.")]:
+        folder = tmp_path / str(passage.number)
+        backend = FileBackend(folder, "tgt", Iscsi())
+        assert kill_at(passage, lambda driver: driver.do_setup(), backend.driver)
+        driver = backend.driver()
+        driver.do_setup()
+        driver.do_setup()
+        deadline = time.monotonic() + 30
+        while len(daemons(folder)) != 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(daemons(folder)) == 1, passage
+        driver.close()
+        assert daemons(folder) == [], passage
+
+
+def starting(folder: Path) -> list[Passage]:
+    """What the first start of a backend passes."""
+    driver = FileBackend(folder, "tgt", Iscsi()).driver()
+    found = passages(lambda driver: driver.do_setup(), driver)
+    driver.close()
+    return found
 
 
 def test_closing_ends_tgtd_with_its_exports_and_leaves_no_socket(driver: FileDriver, tmp_path: Path) -> None:
@@ -252,6 +264,29 @@ def set_up(backend: FileBackend) -> FileDriver:
     driver = backend.driver()
     driver.do_setup()
     return driver
+
+
+@pytest.mark.parametrize("point", ["tgt.lun_delete.before", "tgt.lun_delete.after", "tgt.lun.before", "tgt.lun.after"])
+def test_an_export_that_grows_and_is_killed_over_it_has_the_new_size_after_a_repeat(
+    backend: FileBackend, driver: FileDriver, point: str
+) -> None:
+    def export(driver: Driver) -> None:
+        driver.ensure_export(VOLUME, [FIRST])
+
+    export(driver)
+    driver.extend(VOLUME, 2)
+    passage = next(each for each in passages(export, set_up(backend)) if each.point == point)
+    driver.extend(VOLUME, 3)
+    assert kill_at(passage, export, lambda: set_up(backend))
+    export(set_up(backend))
+    found = set_up(backend).exports()[VOLUME.id]
+    assert (found.size_bytes, found.usernames) == (3 * GIB, {"first"})
+
+
+def test_an_account_that_an_audit_saw_unbound_is_left_alone_when_a_target_has_it_by_now(driver: FileDriver) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    driver.remove_leftover(Leftover("export", None, FIRST.username, "account of no target"))
+    assert driver.exports()[VOLUME.id].usernames == {FIRST.username}
 
 
 def test_a_tgtd_that_hangs_is_an_unknown_outcome_within_bounds_and_goes_on_later(

@@ -18,10 +18,13 @@ class Notifier:
     """
 
     def __init__(self, conf: cfg.ConfigOpts, transport: Any) -> None:
-        self._notifier = oslo_messaging.Notifier(transport, publisher_id=f"volumed.{conf.host}")
+        drivers = conf.oslo_messaging_notifications.driver
+        self._notifier = oslo_messaging.Notifier(transport, publisher_id=f"volumed.{conf.host}") if drivers else None
 
     def send(self, event: Event) -> None:
         """Send ``event`` with its place in its resource's order, so that a listener can drop a repeat."""
+        if self._notifier is None:
+            return
         payload = event.payload | {"sequence": event.sequence, "operation_id": event.operation_id}
         context = {"request_id": event.request_id, "project_id": event.project_id}
         if event.event_type.endswith(".error"):

@@ -1,12 +1,13 @@
 """``attachment.detach``: the connector's access taken away, its sessions cut, then the row goes. No way back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from volumed.db import attachments, volumes
 from volumed.model.records import Json, Operation
-from volumed.model.states import AttachStatus
+from volumed.model.states import AttachStatus, OperationState
 from volumed.operations import notifications
 from volumed.operations.attached import settle as settle_attached
 from volumed.operations.locks import Claims
@@ -34,8 +35,10 @@ class Detach:
     no_return: str | None = "revoke"
     elsewhere = None
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, unsettle: Callable[[], None]) -> None:
+        """``unsettle`` asks for the exports to be compared with the rows soon."""
         self._backend = backend
+        self._unsettle = unsettle
         self.steps = (Revoke(backend),)
 
     def prepare(self, operation: Operation) -> AttachmentWork:
@@ -60,4 +63,6 @@ class Detach:
         return None
 
     def ended(self, work: AttachmentWork, state: str) -> None:
-        """Nothing to tell: an attachment changes no capacity."""
+        """One that was given up may have taken its access away, which its row still wants."""
+        if state == OperationState.FAILED:
+            self._unsettle()

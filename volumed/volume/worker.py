@@ -141,7 +141,7 @@ class BackendWorker:
             CreateSnapshot(backend, reporter),
             DeleteSnapshot(backend, reporter, count_gigabytes),
             Attach(backend, self._unsettle),
-            Detach(backend),
+            Detach(backend, self._unsettle),
             Cleanup(backend, reporter),
             ResetVolume(backend),
             ResetSnapshot(backend),

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from volumed.driver.crash import crash_point
 from volumed.driver.interface import Progress
 
 #: ``FICLONE`` of linux/fs.h: _IOW(0x94, 9, int). Source: ioctl_ficlonerange(2).
@@ -35,14 +36,22 @@ def reflink(source: int, destination: int) -> bool:
 def can_reflink(folder: Path) -> bool:
     """True when files of ``folder`` can share extents: tried, because no system call tells it."""
     source, copy = folder / ".reflink-source.probe", folder / ".reflink-copy.probe"
+    crash_point("file.probe.before")
     try:
-        with source.open("w+b") as first, copy.open("w+b") as second:
+        with source.open("w+b") as first:
+            crash_point("file.probe.source")
             first.write(b"\1" * 4096)
             first.flush()
-            return reflink(first.fileno(), second.fileno())
+            crash_point("file.probe.filled")
+            with copy.open("w+b") as second:
+                crash_point("file.probe.copy")
+                return reflink(first.fileno(), second.fileno())
     finally:
+        crash_point("file.probe.tried")
         source.unlink(missing_ok=True)
+        crash_point("file.probe.source_gone")
         copy.unlink(missing_ok=True)
+        crash_point("file.probe.after")
 
 
 def copy_data(source: int, destination: int, progress: Progress) -> None:

@@ -58,7 +58,7 @@ class FileDriver:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._pool = Pool(Path(setup.options.file_pool_path or setup.state_path / "pool"), setup.owner)
+        self._pool = Pool(Path(setup.options.file_pool_path or setup.state_path / "pool"), setup.owner, setup.host)
         self._target = load_target(setup)
         self._reflink = False
 
@@ -224,13 +224,16 @@ class FileDriver:
             crash_point("file.rename.before")
             os.rename(temporary, final)
         except BaseException:
+            crash_point("file.copy.given_up")
             unlink(temporary)
+            crash_point("file.copy.forgotten")
             raise
         crash_point("file.rename.after")
         self._pool.settle()
 
     def _fill_temporary(self, source: int, temporary: Path, size: int, progress: Progress) -> None:
         unlink(temporary)
+        crash_point("file.copy.cleared")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             crash_point("file.copy.opened")

@@ -3,6 +3,7 @@
 Knows names, the owner's mark and durability of directory entries; knows nothing of copying or exports.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Leftover, Owner, SnapshotRef, VolumeRef
 
@@ -28,8 +30,10 @@ _NAME = re.compile(r"(?P<part>\.)?(?P<kind>volume|snapshot)-(?P<id>[^/]+?)(?(par
 class Pool:
     """One folder of sparse files that belongs to one backend of one deployment."""
 
-    def __init__(self, path: Path, owner: Owner) -> None:
+    def __init__(self, path: Path, owner: Owner, host: str) -> None:
+        """``host`` is the node that we are on: a folder may be claimed by several of them at once."""
         self.path = path
+        self._host = host
         self.storage_id = ""
         self._owner = owner
         self._used = 0
@@ -37,8 +41,11 @@ class Pool:
 
     def claim(self) -> None:
         """Make the folder, and mark it as ours. Raises ``BackendInvalid`` naming the owner when it is another's."""
+        crash_point("file.pool.before")
         self.path.mkdir(parents=True, exist_ok=True)
+        crash_point("file.pool.after")
         found = self._read_owner() or self._write_owner()
+        self._forget_draft()
         if (found["deployment"], found["backend"]) != (self._owner.deployment, self._owner.backend):
             raise BackendInvalid(
                 backend=self._owner.backend,
@@ -67,8 +74,9 @@ class Pool:
 
     def remove(self, final: Path) -> bool:
         """Remove ``final`` and its temporary; False when neither was there."""
-        removed = [unlink(self.temporary(final)), unlink(final)]
-        return any(removed)
+        temporary_was_there = unlink(self.temporary(final))
+        crash_point("file.remove.temporary")
+        return unlink(final) or temporary_was_there
 
     def used_bytes(self) -> int:
         """Bytes that our files take, measured now and then: a folder of 10,000 files is not read at each report."""
@@ -119,19 +127,32 @@ class Pool:
             "backend": self._owner.backend,
             "storage_id": str(uuid.uuid4()),
         }
-        draft = self.path / f"{OWNER_FILE}.{uuid.uuid4()}"
-        with draft.open("w") as stream:
-            json.dump(record, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        draft = self._draft()
+        crash_point("file.own.before")
         try:
-            os.link(draft, self.path / OWNER_FILE)
-        except FileExistsError:
-            pass
+            with draft.open("w") as stream:
+                crash_point("file.own.opened")
+                json.dump(record, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            crash_point("file.own.written")
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, self.path / OWNER_FILE)
+            crash_point("file.own.after")
         finally:
-            draft.unlink()
+            self._forget_draft()
         self.settle()
         return self._read_owner() or record
+
+    def _draft(self) -> Path:
+        """The name under which our mark is written: always the same, so that a killed claim's is found again."""
+        ours = f"{self._owner.deployment}/{self._host}/{self._owner.backend}"
+        return self.path / f"{OWNER_FILE}.{uuid.uuid5(uuid.NAMESPACE_OID, ours)}"
+
+    def _forget_draft(self) -> None:
+        crash_point("file.forget.before")
+        unlink(self._draft())
+        crash_point("file.forget.after")
 
 
 def unlink(path: Path) -> bool:

@@ -115,10 +115,12 @@ class Daemon:
             self.management.shut_down()
         except (Refused, Unanswered, NotListening) as error:
             LOG.warning("tgtd is killed: backend=%s reason=%s", self._backend, error)
+        crash_point("tgt.stop.asked")
         if not self._wait_end(process):
             _kill(process)
             self._wait_end(process)
         for name in (f"{SOCKET}.0", f"{SOCKET}.0.lock"):
+            crash_point("tgt.stop.socket")
             (self._folder / name).unlink(missing_ok=True)
         crash_point("tgt.stop.after")
 
@@ -126,7 +128,7 @@ class Daemon:
         program = shutil.which("tgtd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
         if program is None:
             raise BackendUnreachable(backend=self._backend, reason="tgtd is not installed: apt-get install tgt")
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folder()
         self._check_port()
         crash_point("tgt.start.before")
         self._child = self._spawn(program)
@@ -140,7 +142,9 @@ class Daemon:
         log = self._folder / LOG_FILE
         if log.exists() and log.stat().st_size > LOG_LIMIT:
             log.unlink()
+            crash_point("tgt.log.cut")
         with log.open("ab") as stream:
+            crash_point("tgt.log.after")
             # -t 1: the default starts 16 threads for every LUN. The socket's path is relative to the folder, since
             # it may have 107 bytes only.
             child = subprocess.Popen(
@@ -198,15 +202,24 @@ class Daemon:
 
     def _choose_port(self) -> int:
         """Take a free port and store it before its first use: initiators reconnect to it for ever."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folder()
         port = self._free_port()
         draft = self._folder / f"{PORT_FILE}.part"
+        crash_point("tgt.port.before")
         with draft.open("w") as stream:
+            crash_point("tgt.port.opened")
             stream.write(str(port))
             stream.flush()
             os.fsync(stream.fileno())
+        crash_point("tgt.port.written")
         draft.rename(self._folder / PORT_FILE)
+        crash_point("tgt.port.after")
         return port
+
+    def _make_folder(self) -> None:
+        crash_point("tgt.folder.before")
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        crash_point("tgt.folder.after")
 
     def _free_port(self) -> int:
         for port in _fixed_ports():

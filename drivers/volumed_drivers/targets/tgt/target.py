@@ -73,7 +73,9 @@ class TgtTarget:
                     LOG.warning("tgtd stays, initiators are logged in: backend=%s sessions=%s", self._backend, held)
                     return
                 for target in self._targets.values():
+                    crash_point("tgt.close.before")
                     self._delete_when_idle(target.tid)
+                    crash_point("tgt.close.after")
                 self._daemon.stop()
                 self._process = None
 
@@ -121,7 +123,9 @@ class TgtTarget:
             self.remove(leftover.id)
             return
         with self._working(f"remove account {leftover.where}"):
-            self._delete_account(leftover.where)
+            self._read_targets()
+            if leftover.where in self._unbound():  # since the audit somebody may have made a target for it
+                self._delete_account(leftover.where)
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         return {

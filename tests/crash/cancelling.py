@@ -1,0 +1,77 @@
+"""Scenarios of what is asked over a live operation, and of resets: a forced delete cancels and follows a clone."""
+
+import time
+from typing import Any
+
+import requests
+
+from tests.crash.scenarios import PATIENCE, Scenario, Stage, key, remember, remove_volumes
+
+#: Seconds that the clone would take: it ends because it is cancelled.
+FOR_EVER = 600.0
+
+
+def _clone(stage: Stage) -> dict[str, Any]:
+    """The create of the clone, as its operation shows it."""
+    query = {"kind": "volume.create", "resource_id": stage.made["clone"], "all_tenants": 1}
+    return dict(stage.rest.get("/operations", params=query).json()["operations"][0])
+
+
+def _prepare_clone(stage: Stage) -> None:
+    """A clone that is being copied and does not come to an end."""
+    stage.made["source"] = stage.volume()
+    stage.faults.order("create_from_volume", None, lasting=True, pause=FOR_EVER, beats=True)
+    stage.made["clone"] = stage.rest.create_volume(source_volid=stage.made["source"])["id"]
+    deadline = time.monotonic() + PATIENCE
+    while _clone(stage)["state"] != "running":
+        assert time.monotonic() < deadline, _clone(stage)
+        time.sleep(0.02)
+
+
+def _delete_by_force(stage: Stage) -> requests.Response:
+    return stage.rest.delete(f"/volumes/{stage.made['clone']}?force=true", headers=key(stage))
+
+
+def _check_cancelled(stage: Stage, answer: requests.Response) -> None:
+    stage.rest.wait_until_gone(f"/volumes/{stage.made['clone']}", patience=PATIENCE)
+    assert _clone(stage)["error"]["type"] == "Cancelled", _clone(stage)
+    assert not stage.outside.data_of(stage.made["clone"]).exists()
+
+
+def _clean_cancelled(stage: Stage) -> None:
+    stage.faults.clear()
+    stage.remove(f"/volumes/{stage.made['source']}")
+
+
+CANCEL = Scenario(
+    "cancel and delete", _prepare_clone, _delete_by_force, _check_cancelled, _clean_cancelled, faulty=True
+)
+
+
+def _reset(stage: Stage, status: str) -> requests.Response:
+    path, body = f"/volumes/{stage.made['volume']}/action", {"os-reset_status": {"status": status}}
+    return stage.rest.post(path, json=body, headers=key(stage) if status == "available" else {})
+
+
+def _prepare_reset(stage: Stage) -> None:
+    remember("volume", lambda stage: stage.volume())(stage)
+    assert _reset(stage, "error").status_code == 202
+
+
+def _check_reset(stage: Stage, answer: requests.Response) -> None:
+    deadline = time.monotonic() + PATIENCE
+    path = f"/volumes/{stage.made['volume']}"
+    while (found := stage.rest.get(path).json()["volume"])["status"] != "available":
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+
+
+RESET = Scenario(
+    "reset",
+    _prepare_reset,
+    lambda stage: _reset(stage, "available"),
+    _check_reset,
+    remove_volumes("volume"),
+)
+
+ALL = (CANCEL, RESET)
