@@ -18,7 +18,6 @@ PACKAGES = {
     "iscsi-inq": "libiscsi-bin",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
-    "faketime": "faketime",
 }
 
 #: Where Debian keeps what only root runs by name.

@@ -69,10 +69,10 @@ def manage(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def everything_of(daemon: Daemon, outside: Outside) -> dict[str, Any]:
     """All that a look could change."""
     tables = [row["name"] for row in outside.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    kept = {"services", "leaders", "sqlite_sequence", "events"}
+    kept = {"services", "leaders", "sqlite_sequence", "events", "event_positions"}
     return {
         "rows": {table: outside.rows(f"SELECT * FROM {table}") for table in tables if table not in kept},
-        # The publisher marks them meanwhile, whoever looks.
+        # The publisher marks and numbers them meanwhile, whoever looks.
         "events": outside.rows("SELECT resource_id, sequence, event_type FROM events"),
         "files": sorted(outside.files()),
         "locks": sorted(path.name for path in (daemon.state / "locks").iterdir()),

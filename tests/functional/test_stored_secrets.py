@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.lab import initiator, sealed
-from tests.lab.daemon import refused
+from tests.lab.daemon import PATIENCE, refused
 from tests.lab.nursery import ForkedDaemon, forked_daemon
+from tests.lab.outside import Outside
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io")]
 
@@ -43,6 +45,10 @@ def told(daemon: ForkedDaemon, attachment: dict[str, Any]) -> dict[str, Any]:
 
 def logs_in(daemon: ForkedDaemon, attachment: dict[str, Any]) -> bool:
     connection = initiator.Connection.of({"data": told(daemon, attachment)}, INITIATOR)
+    outside, deadline = Outside(daemon), time.monotonic() + PATIENCE
+    while attachment["volume_id"] not in outside.targets():  # a start restores exports in the background
+        assert time.monotonic() < deadline, daemon.output()
+        time.sleep(0.05)
     initiator.write_pattern(connection, 0x5A, 0, 4096)
     return initiator.has_pattern(connection, 0x5A, 0, 4096)
 
@@ -110,12 +116,24 @@ def test_nothing_in_the_state_folder_is_open_to_others(daemon: ForkedDaemon, att
     assert [(path, oct(mode(path))) for path in ours if mode(path) & 0o077] == []
 
 
+def _take_back_the_schema(daemon: ForkedDaemon) -> None:
+    """As the first release left it."""
+    for statement in (
+        "DROP TABLE event_positions",
+        "DROP INDEX ix_events_position",
+        "DROP INDEX ix_events_project_id_position",
+        "ALTER TABLE events DROP COLUMN position",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ):
+        sql(daemon, statement)
+
+
 def test_secrets_of_an_older_release_work_on_and_are_sealed(daemon: ForkedDaemon, attachment: dict[str, Any]) -> None:
     info = told(daemon, attachment)
     daemon.stop()
     plain = json.dumps({"username": info["auth_username"], "password": info["auth_password"]})
     sql(daemon, "UPDATE attachments SET credentials = ?", plain)
-    sql(daemon, "UPDATE alembic_version SET version_num = '0001'")
+    _take_back_the_schema(daemon)
     (daemon.state / "secrets.key").unlink()
     daemon.start()
     assert told(daemon, attachment) == info

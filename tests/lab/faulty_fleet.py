@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import requests
 
-from tests.lab.daemon import Daemon, Session
+from tests.lab.daemon import Session
 from tests.lab.faulty_driver import Faults
 from tests.lab.nursery import ForkedDaemon
 from tests.lab.outside import Outside
@@ -37,7 +37,7 @@ class Fleet:
 
     def __init__(
         self,
-        daemon: Daemon,
+        daemon: ForkedDaemon,
         names: tuple[str, ...],
         target: str,
         options: Mapping[str, object],
@@ -171,12 +171,11 @@ def faulty_fleet(
 ) -> Iterator[Fleet]:
     """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left.
 
-    ``options`` are of ``[operations]``, ``arguments`` of ``volumed up``; with an ``environment`` it is a process of its
-    own from the start, not a fork. ``exported``: volumes are exported from their creation on.
+    ``options`` are of ``[operations]``, ``arguments`` and ``environment`` of ``volumed up``. ``exported``: volumes are
+    exported from their creation on.
     """
     folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    daemon = ForkedDaemon(folder, arguments) if environment is None else Daemon(folder, arguments, environment)
-    fleet = Fleet(daemon, names, target, options or {}, exported)
+    fleet = Fleet(ForkedDaemon(folder, arguments, environment), names, target, options or {}, exported)
     try:
         if start:
             fleet.start()

@@ -18,7 +18,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-from tests.lab import watched
+from tests.lab import clock, watched
 from tests.lab.daemon import PATIENCE, Daemon, looked_after
 
 #: Bytes of the longest name of a crash point that can be armed.
@@ -214,5 +214,7 @@ def _serve(command: list[str], environment: dict[str, str], log: str, notes: Pat
         os.dup2(output, stream)
     os.close(output)
     watched.note_secrets(notes)
+    if path := os.environ.get(clock.VARIABLE):
+        clock.follow(Path(path))
     crash_points.watch(trap.passed)
     sys.exit(volumed.main(command))

@@ -40,6 +40,8 @@ def credentials(state: Path) -> dict[str, dict[str, str]]:
 def opened_by(known: list[str], attachment_id: str, stored: str) -> dict[str, str] | None:
     """What the column's JSON text holds, None where no key opens it for this row."""
     token: Any = json.loads(stored)
+    if not known:
+        return None
     try:
         content = json.loads(MultiFernet([Fernet(key) for key in known]).decrypt(token))
     except (InvalidToken, TypeError):

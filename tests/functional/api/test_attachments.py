@@ -137,44 +137,12 @@ def test_the_end_of_an_attachment_that_is_being_let_in_cancels_that(api: Api, ma
         late.headers["Volumed-Operation-Id"],
     )
     assert attach.id in str(waiting.wait_reason)
-    soon = manager.soon(manager.finish_all)
-    api.delete(path, expected=200)
-    soon.join()
+    assert api.ask("DELETE", path).headers["Volumed-Operation-Id"] == waiting.id
+    manager.finish_all()
+    assert api.ask("GET", path).status_code == 404
     assert api.volume(volume_id)["status"] == "available"
     assert api.get(f"/v3/operations/{attach.id}")["operation"]["error"]["type"] == "Cancelled"
     assert api.get(f"/v3/operations/{waiting.id}")["operation"]["state"] == "succeeded"
-
-
-def test_who_waits_for_an_attach_that_is_cancelled_is_told_so(api: Api, manager: PlayedManager) -> None:
-    volume_id = manager.available(api)
-
-    def cancel() -> None:
-        (attach,) = manager.live()
-        api.post(f"/v3/operations/{attach.id}/action", {"cancel": {}})
-        manager.finish_all()
-
-    soon = manager.soon(cancel)
-    told = api.ask("POST", "/v3/attachments", {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}})
-    soon.join()
-    assert told.status_code == 409
-    assert "cancelled as user" in told.json["conflictingRequest"]["message"]
-
-
-def test_a_classic_attach_that_somebody_ends_meanwhile_is_told_so(api: Api, manager: PlayedManager) -> None:
-    volume_id = manager.available(api)
-
-    def end() -> None:
-        (attach,) = manager.live()
-        api.ask("DELETE", f"/v3/attachments/{attach.resource_id}")
-        manager.finish_all()
-
-    soon = manager.soon(end)
-    body = {"os-initialize_connection": {"connector": CONNECTOR}}
-    told = api.ask("POST", f"/v3/volumes/{volume_id}/action", body)
-    soon.join()
-    assert told.status_code in (409, 503)
-    manager.finish_all()
-    assert api.volume(volume_id)["status"] == "available"
 
 
 def test_a_repeated_attach_waits_for_the_first(api: Api, manager: PlayedManager) -> None:
