@@ -4,6 +4,7 @@ A fault is a small file in the state folder, so it is ordered from another proce
 What the driver does beside its faults is the real thing.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -65,8 +66,9 @@ class Faults:
     def clear(self, lasting: bool = False) -> None:
         """The backend is well again; ``lasting``: but for the faults that come once."""
         for path in self._folder.iterdir():
-            if not lasting or Fault(**json.loads(path.read_text())).lasting:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # a call has just met it
+                if not lasting or Fault(**json.loads(path.read_text())).lasting:
+                    path.unlink()
 
     def meet(self, call: str) -> Fault | None:
         """The oldest fault that is ordered for ``call``, which is thereby consumed."""

@@ -165,7 +165,9 @@ def _calls(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
             continue
         thread, rest = found["thread"], found["rest"]
         resumed = _RESUMED.fullmatch(rest)
-        if rest.endswith("<unfinished ...>"):
+        if rest.startswith("execve(") and rest.endswith("<unfinished ...>"):
+            yield thread, rest.replace("<unfinished ...>", "<detached ...>")  # it is let go there: no line comes after
+        elif rest.endswith("<unfinished ...>"):
             begun[thread] = rest.removesuffix("<unfinished ...>").rstrip()
         elif resumed is not None:
             yield thread, begun.pop(thread, "") + resumed["rest"]
@@ -246,11 +248,17 @@ def mark(name: str) -> None:
 
 def _become_volumed(words: list[str]) -> int:
     """``words`` are the command that ``Daemon`` would run."""
+    from tests.lab import watched
+    from volumed.launch import concurrency
+
+    concurrency.choose_threading()
+    watched.note_secrets(Path(os.environ[watched.NOTES]))
+
     from volumed.cmd import volumed
     from volumed.model import crash_points
 
     crash_points.watch(mark)
-    return volumed.main(words[words.index("volumed.cmd.volumed") + 1 :])
+    return volumed.main(words[words.index("up") :])
 
 
 if __name__ == "__main__":
