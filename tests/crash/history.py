@@ -195,7 +195,8 @@ def _twice(history: Sequence[Entry], ends: Mapping[str, End]) -> Iterator[str]:
     for entry in history:
         if isinstance(entry, Created) and made.setdefault(entry.key, entry.id) != entry.id:
             yield f"key {entry.key} made {entry.kind} {made[entry.key]} and {entry.id}"
-    asked = Counter((entry.id, entry.size) for entry in history if isinstance(entry, Extended))
+    # A growth that was cancelled may be asked again, to the same size: each of its operations is one that was asked.
+    asked = {(entry.id, entry.operation) for entry in history if isinstance(entry, Extended)}
     growths = Counter(volume for volume, _ in asked)
     counted = Counter((end.kind, end.resource) for end in ends.values())
     for (kind, resource), times in counted.items():

@@ -17,6 +17,7 @@ from tests.crash.history import (
     Ledger,
     Thing,
     Written,
+    _twice,
 )
 
 MARK, OTHER = b"\x01\x02\x03", b"\x04\x05\x06"
@@ -183,3 +184,11 @@ def test_a_round_begins_with_what_the_last_one_left() -> None:
     assert ledger.judge([], replace(left, operations={}, attachments=frozenset({"a2"}))) == [
         "attachment a2 is there, and should not be"
     ]
+
+
+def test_a_growth_that_was_cancelled_may_be_asked_again_and_is_no_second_effect() -> None:
+    history = [Extended("c", "v1", 2, "o"), Cancelled("c", "o"), Extended("c", "v1", 2, "p")]
+    ends = {"o": End("volume.extend", "v1", "failed", "Cancelled"), "p": End("volume.extend", "v1", "succeeded")}
+    assert list(_twice(history, ends)) == []
+    unasked = ends | {"q": End("volume.extend", "v1", "succeeded")}
+    assert list(_twice(history, unasked)) == ["volume.extend of v1 was carried out 3 times, and asked 2 times"]
