@@ -67,9 +67,6 @@ WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.DELETING, _V.ERROR}
 #: Statuses of an attachment that may still let an initiator in.
 REACHABLE_ATTACHMENT = frozenset({_A.ATTACHING, _A.ATTACHED, _A.ERROR_DETACHING})
 
-#: Statuses of a volume that say that something went wrong.
-ERROR_VOLUME = frozenset({_V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING})
-
 #: The end states of an operation.
 ENDED = frozenset({_O.SUCCEEDED, _O.FAILED})
 
