@@ -19,8 +19,8 @@ from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
-from volumed.launch import keys
-from volumed.launch.embedded import configure, open_database, row_examiner
+from volumed.launch import configuration, keys
+from volumed.launch.assembly import open_database, row_examiner, service_lock
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
 from volumed.model.context import RequestContext
@@ -28,7 +28,7 @@ from volumed.model.errors import BackendError, ConfigurationError
 from volumed.model.findings import Finding
 from volumed.model.records import Json
 from volumed.operations.engine import Engine
-from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
+from volumed.operations.locks import NodeLocks
 from volumed.volume.worker import rules_of
 
 
@@ -59,14 +59,14 @@ def _taken(wishes: Wishes) -> Iterator[tuple[cfg.ConfigOpts, StateFolder]]:
     os.umask(0o077)
     folder.take()
     try:
-        yield configure(wishes, folder), folder
+        yield configuration.of_folder(wishes, folder), folder
     finally:
         folder.release()
 
 
 @contextmanager
 def _database(conf: cfg.ConfigOpts, folder: StateFolder) -> Iterator[Database]:
-    database = open_database(conf, folder)
+    database = open_database(conf, folder.secrets_key)
     try:
         migrate.check(database)
         yield database
@@ -90,7 +90,7 @@ class _Alone:
 
     def _open(self, name: str, held: ExitStack) -> None:
         host = f"{self._conf.host}@{name}"
-        lock = ServiceLock(self._folder.path / "locks" / f"{SERVICE_PREFIX}{host}.lock", f"volumed-volume {host}")
+        lock = service_lock(self._folder.path, "volumed-volume", host)
         lock.take(f"pid {os.getpid()} (volumed-manage doctor)")
         held.callback(lock.release)
         with self._database.reading() as tx:
