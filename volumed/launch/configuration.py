@@ -31,7 +31,7 @@ def of_folder(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
 
 
 def of_fleet(files: Sequence[Path]) -> cfg.ConfigOpts:
-    """The configuration of a service of a fleet. Raises ``ConfigurationError`` for what is wrong, unknown or missing."""
+    """The configuration of a service of a fleet. Raises ``ConfigurationError`` for what is wrong or missing."""
     if not files:
         raise ConfigurationError(option="--config-file", reason="a service needs at least one")
     conf = _read(files, {})
