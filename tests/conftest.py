@@ -1,5 +1,6 @@
 """What all tests share: a test names the real parts it needs, and says how to get the one that is missing."""
 
+import glob
 import os
 import shutil
 import subprocess
@@ -18,10 +19,12 @@ PACKAGES = {
     "iscsi-inq": "libiscsi-bin",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
 }
 
-#: Where Debian keeps what only root runs by name.
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+#: Where Debian keeps what only root runs by name, and PostgreSQL: a folder a major version.
+_PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *glob.glob("/usr/lib/postgresql/*/bin")])
 
 #: Parts that are mounted, which only root may.
 _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
