@@ -4,10 +4,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from volumed.launch.concurrency import choose_threading
+
+if TYPE_CHECKING:
+    from tests.lab.rabbitmq import Vhost
 
 #: Programs that tests need, and the Debian packages they come in.
 PACKAGES = {
@@ -16,6 +20,7 @@ PACKAGES = {
     "qemu-io": "qemu-utils qemu-block-extra",
     "iscsi-ls": "libiscsi-bin",
     "iscsi-inq": "libiscsi-bin",
+    "rabbitmq-server": "rabbitmq-server",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
 }
@@ -38,6 +43,15 @@ def watcher() -> Iterator[None]:
     from tests.lab import watcher
 
     assert watcher.unfinished() == 0
+
+
+@pytest.fixture
+def vhost() -> "Iterator[Vhost]":
+    """A vhost of this test's own on the run's one RabbitMQ; the test needs the part ``rabbitmq-server``."""
+    from tests.lab import rabbitmq
+
+    with rabbitmq.shared().vhost() as vhost:
+        yield vhost
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
