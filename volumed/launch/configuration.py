@@ -58,11 +58,11 @@ def _read(files: Sequence[Path], defaults: Defaults) -> cfg.ConfigOpts:
 
 
 def _known(conf: cfg.ConfigOpts) -> dict[str, list[Any]]:
-    known = {group: list(options) for group, options in configuration.list_opts()}
+    known: dict[str, list[Any]] = {}
+    for group, options in [*configuration.list_opts(), *known_options()]:
+        known.setdefault(group, []).extend(options)
     for name in conf.enabled_backends:
         known[name] = [*known["backend"], *driver_options(conf[name].volume_driver)]
-    for group, options in known_options():
-        known[group] = [*known.get(group, ()), *options]
     return known
 
 
