@@ -31,9 +31,6 @@ LOG = logging.getLogger(__name__)
 #: Seconds before a child that died is started again; doubled with each death, back to the first after a calm while.
 FIRST_PAUSE, LONGEST_PAUSE, CALM = 1.0, 60.0, 60.0
 
-#: Seconds of silence after which a child is not known to be alive: the watchdog is told nothing then.
-SILENCE = 5 * BEAT
-
 #: Seconds beyond ``graceful_shutdown_timeout`` after which a child that does not end is killed.
 MARGIN = 10.0
 
@@ -53,10 +50,14 @@ def run(files: Sequence[Path]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. ``stuck``: of silence after which a child is killed, 0: never; ``drain``: that a child has to end."""
+    """Seconds. ``stuck``: of silence after which a child is killed, 0: never; ``drain``: that a child has to end.
+
+    ``silence``: after which a child is not known to be alive, and the watchdog is told nothing.
+    """
 
     stuck: float
     drain: float
+    silence: float = 5 * BEAT
 
 
 @dataclass
@@ -289,7 +290,7 @@ class Launcher:
         else:
             self._manager.starting()
         now = time.monotonic()
-        if all(now - child.heard_at < SILENCE for child in self._living()):
+        if all(now - child.heard_at < self.timing.silence for child in self._living()):
             self._manager.alive()
 
     def _status(self) -> str:

@@ -99,3 +99,23 @@ def _folder_defaults(wishes: Wishes, folder: StateFolder) -> Defaults:
         ("file", "target_helper"): "tgt",
         ("file", "target_port"): 0,
     }
+
+
+def contradictions(conf: cfg.ConfigOpts) -> list[str]:
+    """What is allowed each for itself and does no good together, in sentences."""
+    told = []
+    if conf.service_down_time < 3 * conf.report_interval:
+        told.append(
+            f"service_down_time = {conf.service_down_time:g} s is less than three times report_interval ="
+            f" {conf.report_interval:g} s: a service that lives may count as down"
+        )
+    if conf.operations.stuck_timeout and conf.operations.stuck_timeout <= conf.operations.blocked_after:
+        told.append("[operations] stuck_timeout is not above blocked_after: a slow call ends its process")
+    if (
+        conf.rpc.workers + conf.operations.short_workers + conf.operations.long_workers
+        > conf.database.max_pool_size + 10
+    ):
+        told.append("[database] max_pool_size is far below the number of threads that use it: they wait for each other")
+    if conf.database.connection.startswith("sqlite"):
+        told.append("[database] connection is SQLite: services on other nodes cannot share it")
+    return told
