@@ -24,6 +24,7 @@ PACKAGES = {
     "rabbitmq-server": "rabbitmq-server",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "systemd-analyze": "systemd",
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
 }
@@ -60,9 +61,14 @@ def vhost() -> "Iterator[Vhost]":
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
     for marker in item.iter_markers("part"):
-        missing = _missing(marker.args[0])
-        if missing:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        require(marker.args[0])
+
+
+def require(part: str) -> None:
+    """Fail or skip, as ``pytest_runtest_setup`` does."""
+    missing = _missing(part)
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
 
 
 def _missing(part: str) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import require
 from tests.lab import deployment
 from tests.lab.daemon import Daemon, Session, running_daemon
 
@@ -21,6 +22,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def deployed(request: pytest.FixtureRequest) -> Iterator[str]:
     """What daemons are made of now."""
     wanted = getattr(request, "param", deployment.EMBEDDED)
+    if wanted == deployment.FLEET:
+        require("rabbitmq-server")
+        require("postgres")
     with deployment.chosen(wanted):
         yield wanted
 

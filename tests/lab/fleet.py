@@ -7,6 +7,8 @@ everything imported already (``tests/lab/nursery.py``); the trap is in all of th
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -59,7 +61,24 @@ class FleetDaemon(ForkedDaemon):
         self._parts = ExitStack()
         self.broker: rabbitmq.Vhost = self._parts.enter_context(rabbitmq.shared().vhost())
         self.database_url: str = self._parts.enter_context(postgresql.database(_template()))
-        self._family: list[psutil.Process] = []
+        #: Arguments of services beside the first three, by name.
+        self._more: dict[str, list[str]] = {}
+
+    def add_node(self, host: str, options: str = "") -> None:
+        """One more node with a volume service of its own, called by the host's name; started by the next ``start``.
+
+        ``options`` is more of its configuration. Its state is a folder of its own below the first node's.
+        """
+        state = self.state / "nodes" / host
+        state.mkdir(parents=True, mode=0o700)
+        path = state / "node.conf"
+        path.write_text(f"[DEFAULT]\nhost = {host}\nstate_path = {state}\n{options}")
+        self._more[host] = ["--config-file", str(path)]
+
+    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """``volumed-manage`` with this fleet's configuration; whatever it says."""
+        command = [sys.executable, "-m", "volumed.cmd.manage", *arguments, *self._files()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     # --- as a daemon ------------------------------------------------------------------------------------------------
 
@@ -72,14 +91,18 @@ class FleetDaemon(ForkedDaemon):
         """Of the first backend's process, which does what ``volumed up`` does on a volume."""
         return self.backends()[0].pid
 
+    def _names(self) -> list[str]:
+        return [*SERVICES, *self._more]
+
+    def _files(self) -> list[str]:
+        return ["--config-file", str(self.state / "fleet.conf"), "--config-file", str(self.state / "volumed.conf")]
+
     def spawn(self, environment: Mapping[str, str] | None = None) -> Any:
         """Start every service that does not run."""
         self._prepare()
         with self.log.open("ab") as log:
             self._start_of_log = log.tell()
-        self._awaited = [
-            name for name in SERVICES if name not in self.services or self.services[name].poll() is not None
-        ]
+        self._awaited = [name for name in self._names() if not self._runs(name)]
         for name in self._awaited:
             self.services[name] = self._fork(name, environment or {})
         return self.services[self._awaited[-1]] if self._awaited else None
@@ -149,7 +172,15 @@ class FleetDaemon(ForkedDaemon):
 
     def backends(self) -> list[psutil.Process]:
         """The processes of the backends, children of the volume service."""
-        return self._family_of(self.services["volume"])
+        return self.family("volume")
+
+    def family(self, name: str) -> list[psutil.Process]:
+        """The processes of the service's children."""
+        return self._family_of(self.services[name])
+
+    def fork_again(self, name: str) -> Child:
+        """One more process of a service that runs; the caller ends it."""
+        return self._fork(name, {})
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
@@ -169,14 +200,17 @@ class FleetDaemon(ForkedDaemon):
         self.watch.begin(self.state)
 
     def _fork(self, name: str, environment: Mapping[str, str]) -> Child:
-        command = ["--config-file", str(self.state / "fleet.conf"), "--config-file", str(self.state / "volumed.conf")]
-        command += self.arguments
+        command = [*self._files(), *self.arguments, *self._more.get(name, [])]
         if name == "api":
             command += ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"]
+        binary = name if name in SERVICES else "volume"
         return nursery.fork(
             nursery.serve_service,
-            (name, command, {**self.environment, **environment}, str(self.log), self.watch.notes, self.trap),
+            (binary, command, {**self.environment, **environment}, str(self.log), self.watch.notes, self.trap),
         )
+
+    def _runs(self, name: str) -> bool:
+        return name in self.services and self.services[name].poll() is None
 
     def _runs(self, name: str) -> bool:
         return name in self.services and self.services[name].poll() is None
@@ -189,6 +223,8 @@ class FleetDaemon(ForkedDaemon):
                 return False
             self.url = found[1]
             return True
+        if name in self._more:
+            return re.search(f"service volumed-volume on {re.escape(name)}@\\S+ has started", said) is not None
         return _STARTED[name].search(said) is not None
 
     def _all_processes(self) -> list[psutil.Process]:

@@ -75,8 +75,9 @@ class Fleet:
             return self._pools_of(reports), self._awaited_beside(reports)
 
     def silent(self) -> list[str]:
-        """The volume services (``host@backend``) that are down without having said so, by the rows as last read."""
+        """The volume services (``host@backend``) that have not been heard of for the down time."""
         with self._lock:
+            self._pools_of(self._reported.current())
             if self._clock() - self._jumped < self._down_time:
                 return []
             return [host for host, (_, age) in self._rows.services.items() if age > self._down_time]

@@ -186,10 +186,10 @@ class SchedulerManager:
 
     def _look(self) -> None:
         """Find what waits for a place and was not woken, and creates that nobody made an operation for."""
+        silent = self._fleet.silent()
         with self._database.reading() as tx:
             due = operations.due(tx, operations.SCHEDULER_QUEUE, self._incarnation, self._look_age)
             orphans = placements.unplaced_volumes(tx, self._sweep_age)
-            silent = self._fleet.silent()
             stranded = placements.stranded(tx, silent) if silent else ()
         self._look_age = self._sweep_age
         for each in due:
