@@ -1,6 +1,7 @@
 """What functional tests share: the deployment that they run on, and a daemon each, or one for a whole module.
 
-Every test runs on both deployments, unless its module or itself is marked ``embedded_only(why)``.
+Every test runs on both deployments, unless its module or itself is marked ``embedded_only(why)``, or is in a folder
+whose tests start no daemon or make their own.
 """
 
 from collections.abc import Iterator
@@ -11,10 +12,14 @@ from tests.conftest import require
 from tests.lab import deployment
 from tests.lab.daemon import Daemon, Session, running_daemon
 
+#: Folders of tests that need no deployment.
+WITHOUT = {"api", "rpc", "databases", "fleet"}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that may start a daemon once on each deployment."""
-    if metafunc.definition.get_closest_marker("embedded_only") is None:
+    is_without = WITHOUT & set(metafunc.definition.path.parts)
+    if not is_without and metafunc.definition.get_closest_marker("embedded_only") is None:
         metafunc.parametrize("deployed", [deployment.EMBEDDED, deployment.FLEET], indirect=True, scope="module")
 
 

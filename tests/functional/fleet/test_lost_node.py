@@ -13,7 +13,6 @@ from tests.lab.daemon import PATIENCE, Session
 from tests.lab.fleet import FleetDaemon
 
 pytestmark = [
-    pytest.mark.embedded_only("it makes its own fleet"),
     pytest.mark.part("rabbitmq-server"),
     pytest.mark.part("postgres"),
 ]

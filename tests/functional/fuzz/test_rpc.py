@@ -24,6 +24,8 @@ from volumed.rpc import in_process, scheduler_client, volume_client
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.volume_client import VolumeClient
 
+pytestmark = pytest.mark.embedded_only("it runs on a service in this process")
+
 #: What a message that is wrong is answered with.
 REFUSALS = frozenset(
     {"InvalidMessage", "NoSuchMethod", "UnsupportedVersion", "InvalidField", "InvalidStatus", "NotFound", "Invalid"}
