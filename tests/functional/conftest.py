@@ -13,7 +13,7 @@ from tests.lab import deployment
 from tests.lab.daemon import Daemon, Session, running_daemon
 
 #: Folders of tests that need no deployment.
-WITHOUT = {"api", "rpc", "databases", "fleet"}
+WITHOUT = {"api", "rpc", "databases", "fleet", "lab"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
