@@ -40,6 +40,12 @@ def watcher() -> Iterator[None]:
     assert watcher.unfinished() == 0
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
     for marker in item.iter_markers("part"):

@@ -22,7 +22,7 @@ from tests.crash.scenarios import PATIENCE, Scenario
 from tests.lab.filesystems import Filler, small_ext4, xfs_with_reflink
 from tests.lab.nursery import Held
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 ALL = (*scenarios.ALL, *failing.ALL, *cancelling.ALL)
 

@@ -233,6 +233,7 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
+@pytest.mark.slow
 @pytest.mark.part("tgtd")
 def test_a_stopped_tgtd_holds_up_its_exports_alone_and_all_is_well_when_it_goes_on() -> None:
     with faulty_fleet("one", target="tgt", options={"blocked_after": 1}) as fleet:
