@@ -1,13 +1,18 @@
 """What all tests share: a test names the real parts it needs, and says how to get the one that is missing."""
 
+import glob
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from volumed.launch.concurrency import choose_threading
+
+if TYPE_CHECKING:
+    from tests.lab.rabbitmq import Vhost
 
 #: Programs that tests need, and the Debian packages they come in.
 PACKAGES = {
@@ -16,12 +21,16 @@ PACKAGES = {
     "qemu-io": "qemu-utils qemu-block-extra",
     "iscsi-ls": "libiscsi-bin",
     "iscsi-inq": "libiscsi-bin",
+    "rabbitmq-server": "rabbitmq-server",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "systemd-analyze": "systemd",
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
 }
 
-#: Where Debian keeps what only root runs by name.
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+#: Where Debian keeps what only root runs by name, and PostgreSQL: a folder a major version.
+_PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *glob.glob("/usr/lib/postgresql/*/bin")])
 
 #: Parts that are mounted, which only root may.
 _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
@@ -46,12 +55,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+@pytest.fixture
+def vhost() -> "Iterator[Vhost]":
+    """A vhost of this test's own on the run's one RabbitMQ; the test needs the part ``rabbitmq-server``."""
+    from tests.lab import rabbitmq
+
+    with rabbitmq.shared().vhost() as vhost:
+        yield vhost
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
     for marker in item.iter_markers("part"):
-        missing = _missing(marker.args[0])
-        if missing:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        require(marker.args[0])
+
+
+def require(part: str) -> None:
+    """Fail or skip, as ``pytest_runtest_setup`` does."""
+    missing = _missing(part)
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
 
 
 def _missing(part: str) -> str | None:

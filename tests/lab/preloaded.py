@@ -12,8 +12,11 @@ concurrency.choose_threading()
 
 import alembic.command  # noqa: E402
 import alembic.config  # noqa: E402, F401
+import psycopg  # noqa: E402, F401
+import sqlalchemy.dialects.postgresql.psycopg  # noqa: E402
 import sqlalchemy.dialects.sqlite  # noqa: E402, F401
 
+import volumed.launch.backends  # noqa: E402
 import volumed.launch.embedded  # noqa: E402, F401
 from volumed.model.installed import installed  # noqa: E402
 from volumed.rpc.transport import known_options  # noqa: E402
