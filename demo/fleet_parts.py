@@ -41,6 +41,7 @@ sweep_age = 0.5
 _BACKEND = """\
 [{name}]
 volume_driver = file
+file_pool_path = {pool}
 target_helper = tgt
 target_port = 0
 """
@@ -170,7 +171,7 @@ class Fleet:
 
     def _node(self, host: str, backends: tuple[str, ...]) -> Service:
         names = [f"{name}{host[-1]}" for name in backends]
-        groups = "".join(_BACKEND.format(name=name) for name in names)
+        groups = "".join(_BACKEND.format(name=name, pool=self.folder / host / name) for name in names)
         return self._service(host, "volume", f"enabled_backends = {','.join(names)}\n{groups}")
 
     def _single(self, host: str, binary: str) -> Service:
