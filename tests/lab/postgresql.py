@@ -67,6 +67,11 @@ class Postgresql:
         with _connect(port) as connection:
             connection.execute(f"CREATE DATABASE {database} TEMPLATE {template or 'template0'}")
 
+    def is_in_use(self, port: int, database: str) -> bool:
+        asked = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+        with _connect(port) as connection:
+            return connection.execute(asked, (database,)).fetchone() is not None
+
     def drop(self, port: int, database: str) -> None:
         with _connect(port) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from tests.lab import databases
 from volumed.db import engine, pools
 from volumed.db.engine import Database
 from volumed.model.errors import ServiceUnavailable
@@ -43,6 +44,7 @@ def test_two_processes_write_and_no_write_is_lost(database: Database) -> None:
     assert allocated(database) == (100, 100)
 
 
+@databases.only("sqlite")
 def test_a_busy_database_is_tried_again(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SQLITE_BUSY_TIMEOUT", 10)
     impatient = Database(database.url.render_as_string())
@@ -58,6 +60,7 @@ def test_a_busy_database_is_tried_again(database: Database, tmp_path: Path, monk
     assert allocated(database) == (1, 1)
 
 
+@databases.only("sqlite")
 def test_one_that_stays_busy_is_given_up_after_the_retries(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

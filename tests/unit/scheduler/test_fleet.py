@@ -2,7 +2,6 @@
 
 from contextlib import closing
 
-from tests.unit.scheduler.conftest import Cloud
 from volumed.scheduler.fleet import Fleet
 from volumed.scheduler.pools import Report, ReportedPools
 from volumed.scheduler.reports import read
@@ -23,8 +22,8 @@ class ReportsThatComeBetween(ReportedPools):
         return [self._coming]
 
 
-def test_a_service_whose_report_comes_between_two_looks_is_awaited_or_has_pools(tmp_path) -> None:
-    with closing(Cloud(tmp_path / "fleet.sqlite")) as cloud:
+def test_a_service_whose_report_comes_between_two_looks_is_awaited_or_has_pools(new_cloud) -> None:
+    with closing(new_cloud()) as cloud:
         cloud.service("a@one")
         fleet = Fleet(cloud.database, ReportsThatComeBetween(read("a@one", cloud.capabilities("a@one"))), down_time=60)
         assert fleet.look() == ([], ["a@one"])

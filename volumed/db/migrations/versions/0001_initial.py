@@ -8,6 +8,10 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# MariaDB: names, ids and keys are equal when they are equal, in case, accents and spaces at the end too.
+EXACT = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
+OPTIONS = {f"{dialect}_{name}": value for dialect in ("mysql", "mariadb") for name, value in EXACT.items()}
+
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -27,8 +31,12 @@ def upgrade() -> None:
     _create_snapshots()
 
 
+def _create(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
+    return op.create_table(name, *parts, **OPTIONS)
+
+
 def _create_deployment() -> None:
-    op.create_table(
+    _create(
         "deployment",
         sa.Column("singleton", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("id", sa.String(36), nullable=False),
@@ -38,7 +46,7 @@ def _create_deployment() -> None:
 
 
 def _create_events() -> None:
-    op.create_table(
+    _create(
         "events",
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),
         sa.Column("resource_type", sa.String(16), nullable=False),
@@ -60,7 +68,7 @@ def _create_events() -> None:
 
 
 def _create_idempotency_keys() -> None:
-    op.create_table(
+    _create(
         "idempotency_keys",
         sa.Column("project_id", sa.String(191), nullable=False),
         sa.Column("user_id", sa.String(191), nullable=False),
@@ -76,7 +84,7 @@ def _create_idempotency_keys() -> None:
 
 
 def _create_leaders() -> None:
-    op.create_table(
+    _create(
         "leaders",
         sa.Column("task", sa.String(64), nullable=False),
         sa.Column("holder", sa.String(36), nullable=False),
@@ -86,7 +94,7 @@ def _create_leaders() -> None:
 
 
 def _create_operations() -> None:
-    op.create_table(
+    _create(
         "operations",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
@@ -131,7 +139,7 @@ def _create_operations() -> None:
 
 
 def _create_pools() -> None:
-    op.create_table(
+    _create(
         "pools",
         sa.Column("storage_id", sa.String(255), nullable=False),
         sa.Column("allocated", sa.BigInteger(), nullable=False),
@@ -142,7 +150,7 @@ def _create_pools() -> None:
 
 
 def _create_quota_defaults() -> None:
-    op.create_table(
+    _create(
         "quota_defaults",
         sa.Column("resource", sa.String(255), nullable=False),
         sa.Column("hard_limit", sa.BigInteger(), nullable=False),
@@ -152,7 +160,7 @@ def _create_quota_defaults() -> None:
 
 
 def _create_quotas() -> None:
-    op.create_table(
+    _create(
         "quotas",
         sa.Column("project_id", sa.String(255), nullable=False),
         sa.Column("resource", sa.String(255), nullable=False),
@@ -164,7 +172,7 @@ def _create_quotas() -> None:
 
 
 def _create_services() -> None:
-    op.create_table(
+    _create(
         "services",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("binary", sa.String(64), nullable=False),
@@ -186,7 +194,7 @@ def _create_services() -> None:
 
 
 def _create_volume_types() -> None:
-    op.create_table(
+    _create(
         "volume_types",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("name", sa.String(255), nullable=False),
@@ -201,7 +209,7 @@ def _create_volume_types() -> None:
 
 
 def _create_volumes() -> None:
-    op.create_table(
+    _create(
         "volumes",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("project_id", sa.String(255), nullable=False),
@@ -236,7 +244,7 @@ def _create_volumes() -> None:
 
 
 def _create_attachments() -> None:
-    op.create_table(
+    _create(
         "attachments",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("project_id", sa.String(255), nullable=False),
@@ -262,7 +270,7 @@ def _create_attachments() -> None:
 
 
 def _create_snapshots() -> None:
-    op.create_table(
+    _create(
         "snapshots",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("project_id", sa.String(255), nullable=False),
