@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from volumed.db import pages, proofs
-from volumed.db.clock import SECOND, now
+from volumed.db.clock import SECOND, now, now_once
 from volumed.db.pages import Listing
 from volumed.db.tables import operations
 from volumed.model.errors import BusyResource, CancelRequested, LostHold, NotFound
@@ -453,7 +453,7 @@ def prune(tx: Connection, retention: float, limit: int = 200) -> int:
     old = [
         row[0]
         for row in tx.execute(
-            select(operations.c.id).where(operations.c.ended_at < now() - int(retention * SECOND)).limit(limit)
+            select(operations.c.id).where(operations.c.ended_at < now_once() - int(retention * SECOND)).limit(limit)
         )
     ]
     if old:
