@@ -5,6 +5,8 @@ alembic is imported only when there is something to do: a start at the newest re
 
 import logging
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -15,6 +17,17 @@ from volumed.db.engine import Database
 from volumed.model.errors import ConfigurationError, ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
+
+#: What makes a migration the only one, by kind of database: services start at the same time. SQLite's has the file.
+_ALONE = {
+    "postgresql": (
+        "SET LOCAL lock_timeout = 0",
+        "SET LOCAL statement_timeout = 0",
+        "SELECT pg_advisory_xact_lock(8776)",
+    ),
+    "mysql": ("SET SESSION max_statement_time = 0", "SELECT GET_LOCK(CONCAT('volumed.', DATABASE()), 3600)"),
+}
+_ALONE["mariadb"] = _ALONE["mysql"]
 
 #: The newest revision; a test holds it against the files in ``migrations/versions``.
 NEWEST = "0003"
@@ -45,8 +58,9 @@ def check(database: Database) -> None:
 
 
 def upgrade(database: Database, to: str = NEWEST, migrations: Path = MIGRATIONS) -> None:
-    """Migrate to the revision ``to``, all or nothing where the database can; a database that is there is left alone.
+    """Migrate to the revision ``to``; a database that is there is left alone.
 
+    All or nothing where the database can; on MariaDB a migration that was interrupted is gone on with by the next call.
     Raises ``ConfigurationError`` when the schema is of a release that this one does not know.
     """
     found = version(database)
@@ -67,10 +81,23 @@ def _migrate(database: Database, found: str | None, to: str, migrations: Path) -
     if found is not None and found not in known:
         reason = f"the schema is at {found}, made by a newer release; this one knows up to {to}"
         raise ConfigurationError(option="[database] connection", reason=reason)
-    with database.engine.begin() as connection:
+    with _alone(database) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, to)
         deployment.ensure(connection, str(uuid.uuid4()))
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[Connection]:
+    """A transaction that no other migration runs beside; its statements take as long as they take."""
+    with database.engine.connect() as connection:
+        try:
+            with connection.begin():
+                for statement in _ALONE.get(connection.dialect.name, ()):
+                    connection.execute(text(statement))
+                yield connection
+        finally:
+            connection.invalidate()  # with its settings and its lock
 
 
 def _version(tx: Connection) -> str | None:

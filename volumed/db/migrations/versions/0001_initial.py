@@ -1,4 +1,7 @@
-"""All tables of the first release."""
+"""All tables of the first release.
+
+Each statement may find its work done: on MariaDB what was interrupted before its end is run again.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,7 +35,11 @@ def upgrade() -> None:
 
 
 def _create(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
-    return op.create_table(name, *parts, **OPTIONS)
+    return op.create_table(name, *parts, if_not_exists=True, **OPTIONS)
+
+
+def _index(name: str, table: str, columns: list[str]) -> None:
+    op.create_index(name, table, columns, if_not_exists=True)
 
 
 def _create_deployment() -> None:
@@ -62,9 +69,9 @@ def _create_events() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("resource_id", "sequence", name=op.f("uq_events_resource_id_sequence")),
     )
-    op.create_index(op.f("ix_events_created_at"), "events", ["created_at"])
-    op.create_index(op.f("ix_events_operation_id"), "events", ["operation_id"])
-    op.create_index(op.f("ix_events_published_id"), "events", ["published", "id"])
+    _index(op.f("ix_events_created_at"), "events", ["created_at"])
+    _index(op.f("ix_events_operation_id"), "events", ["operation_id"])
+    _index(op.f("ix_events_published_id"), "events", ["published", "id"])
 
 
 def _create_idempotency_keys() -> None:
@@ -80,7 +87,7 @@ def _create_idempotency_keys() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "user_id", "key", name=op.f("pk_idempotency_keys")),
     )
-    op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
+    _index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
 
 
 def _create_leaders() -> None:
@@ -128,14 +135,14 @@ def _create_operations() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
         sa.UniqueConstraint("live_key", name=op.f("uq_operations_live_key")),
     )
-    op.create_index(op.f("ix_operations_created_at_id"), "operations", ["created_at", "id"])
-    op.create_index(op.f("ix_operations_ended_at"), "operations", ["ended_at"])
-    op.create_index(op.f("ix_operations_project_id_created_at_id"), "operations", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_operations_queue_state_updated_at"), "operations", ["queue", "state", "updated_at"])
-    op.create_index(op.f("ix_operations_resource_id_created_at"), "operations", ["resource_id", "created_at"])
-    op.create_index(op.f("ix_operations_source_id_live_key"), "operations", ["source_id", "live_key"])
-    op.create_index(op.f("ix_operations_state_created_at_id"), "operations", ["state", "created_at", "id"])
-    op.create_index(op.f("ix_operations_volume_id_created_at"), "operations", ["volume_id", "created_at"])
+    _index(op.f("ix_operations_created_at_id"), "operations", ["created_at", "id"])
+    _index(op.f("ix_operations_ended_at"), "operations", ["ended_at"])
+    _index(op.f("ix_operations_project_id_created_at_id"), "operations", ["project_id", "created_at", "id"])
+    _index(op.f("ix_operations_queue_state_updated_at"), "operations", ["queue", "state", "updated_at"])
+    _index(op.f("ix_operations_resource_id_created_at"), "operations", ["resource_id", "created_at"])
+    _index(op.f("ix_operations_source_id_live_key"), "operations", ["source_id", "live_key"])
+    _index(op.f("ix_operations_state_created_at_id"), "operations", ["state", "created_at", "id"])
+    _index(op.f("ix_operations_volume_id_created_at"), "operations", ["volume_id", "created_at"])
 
 
 def _create_pools() -> None:
@@ -235,12 +242,12 @@ def _create_volumes() -> None:
         sa.ForeignKeyConstraint(["volume_type_id"], ["volume_types.id"], name=op.f("fk_volumes_volume_type_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volumes")),
     )
-    op.create_index(op.f("ix_volumes_created_at_id"), "volumes", ["created_at", "id"])
-    op.create_index(op.f("ix_volumes_host_status"), "volumes", ["host", "status"])
-    op.create_index(op.f("ix_volumes_project_id_created_at_id"), "volumes", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_volumes_status_updated_at"), "volumes", ["status", "updated_at"])
-    op.create_index(op.f("ix_volumes_storage_id"), "volumes", ["storage_id"])
-    op.create_index(op.f("ix_volumes_volume_type_id"), "volumes", ["volume_type_id"])
+    _index(op.f("ix_volumes_created_at_id"), "volumes", ["created_at", "id"])
+    _index(op.f("ix_volumes_host_status"), "volumes", ["host", "status"])
+    _index(op.f("ix_volumes_project_id_created_at_id"), "volumes", ["project_id", "created_at", "id"])
+    _index(op.f("ix_volumes_status_updated_at"), "volumes", ["status", "updated_at"])
+    _index(op.f("ix_volumes_storage_id"), "volumes", ["storage_id"])
+    _index(op.f("ix_volumes_volume_type_id"), "volumes", ["volume_type_id"])
 
 
 def _create_attachments() -> None:
@@ -264,9 +271,9 @@ def _create_attachments() -> None:
         sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_attachments_volume_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attachments")),
     )
-    op.create_index(op.f("ix_attachments_instance_uuid"), "attachments", ["instance_uuid"])
-    op.create_index(op.f("ix_attachments_project_id_created_at_id"), "attachments", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_attachments_volume_id"), "attachments", ["volume_id"])
+    _index(op.f("ix_attachments_instance_uuid"), "attachments", ["instance_uuid"])
+    _index(op.f("ix_attachments_project_id_created_at_id"), "attachments", ["project_id", "created_at", "id"])
+    _index(op.f("ix_attachments_volume_id"), "attachments", ["volume_id"])
 
 
 def _create_snapshots() -> None:
@@ -289,7 +296,7 @@ def _create_snapshots() -> None:
         sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_snapshots_volume_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshots")),
     )
-    op.create_index(op.f("ix_snapshots_created_at_id"), "snapshots", ["created_at", "id"])
-    op.create_index(op.f("ix_snapshots_project_id_created_at_id"), "snapshots", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_snapshots_status_updated_at"), "snapshots", ["status", "updated_at"])
-    op.create_index(op.f("ix_snapshots_volume_id"), "snapshots", ["volume_id"])
+    _index(op.f("ix_snapshots_created_at_id"), "snapshots", ["created_at", "id"])
+    _index(op.f("ix_snapshots_project_id_created_at_id"), "snapshots", ["project_id", "created_at", "id"])
+    _index(op.f("ix_snapshots_status_updated_at"), "snapshots", ["status", "updated_at"])
+    _index(op.f("ix_snapshots_volume_id"), "snapshots", ["volume_id"])
