@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 import orjson
+import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 #: Milliseconds that SQLite waits for another process's write.
 SQLITE_BUSY_TIMEOUT = 20_000
@@ -21,7 +22,8 @@ SQLITE_BUSY_TIMEOUT = 20_000
 CONNECT_TIMEOUT = 5
 POOL_TIMEOUT = 30
 LOCK_TIMEOUT = 20
-STATEMENT_TIMEOUT = 60
+STATEMENT_TIMEOUT = 30
+ANSWER_TIMEOUT = 40
 
 #: Seconds after which the server ends a transaction whose client has gone silent, and with it its locks.
 SILENCE = 60
@@ -63,7 +65,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "mysql": {
         "connect_timeout": CONNECT_TIMEOUT,
-        "read_timeout": STATEMENT_TIMEOUT + 10,
+        "read_timeout": ANSWER_TIMEOUT,
         "write_timeout": 20,
         "init_command": _MARIADB_SETTINGS,
     },
@@ -86,14 +88,27 @@ def options(url: URL, pool_size: int) -> dict[str, Any]:
     return common | {"max_overflow": 0, "pool_timeout": POOL_TIMEOUT, "isolation_level": "READ COMMITTED"}
 
 
+def patient_engine(url: URL) -> Engine:
+    """For migrations on a server: statements that may take an hour, each use with a connection of its own."""
+    return sqlalchemy.create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED")
+
+
 def prepare(engine: Engine) -> None:
     """Have each of the engine's connections made ready, and tried after a rest."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return
+    if engine.dialect.driver == "psycopg":
+        event.listen(engine, "do_connect", _connect_bounded)
     event.listen(engine, "checkin", _rest)
     event.listen(engine, "checkout", _Try(engine))
+
+
+def _connect_bounded(dialect: Any, record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+    from volumed.db.bounded_psycopg import BoundedConnection
+
+    return BoundedConnection.connect(*arguments, **options)
 
 
 class _Try:

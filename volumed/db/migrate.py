@@ -12,22 +12,18 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError
 
-from volumed.db import deployment
+from volumed.db import connecting, deployment
 from volumed.db.engine import Database
 from volumed.model.errors import ConfigurationError, ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
 
-#: What makes a migration the only one, by kind of database: services start at the same time. SQLite's has the file.
-_ALONE = {
-    "postgresql": (
-        "SET LOCAL lock_timeout = 0",
-        "SET LOCAL statement_timeout = 0",
-        "SELECT pg_advisory_xact_lock(8776)",
-    ),
-    "mysql": ("SET SESSION max_statement_time = 0", "SELECT GET_LOCK(CONCAT('volumed.', DATABASE()), 3600)"),
+#: Services start at the same time, and one migrates: the lock of each kind of server, kept to the connection's end.
+_LOCKS = {
+    "postgresql": "SELECT pg_advisory_xact_lock(8776)",
+    "mysql": "SELECT GET_LOCK(CONCAT('volumed.', DATABASE()), 3600)",
+    "mariadb": "SELECT GET_LOCK(CONCAT('volumed.', DATABASE()), 3600)",
 }
-_ALONE["mariadb"] = _ALONE["mysql"]
 
 #: The newest revision; a test holds it against the files in ``migrations/versions``.
 NEWEST = "0003"
@@ -90,14 +86,14 @@ def _migrate(database: Database, found: str | None, to: str, migrations: Path) -
 @contextmanager
 def _alone(database: Database) -> Iterator[Connection]:
     """A transaction that no other migration runs beside; its statements take as long as they take."""
-    with database.engine.connect() as connection:
-        try:
-            with connection.begin():
-                for statement in _ALONE.get(connection.dialect.name, ()):
-                    connection.execute(text(statement))
-                yield connection
-        finally:
-            connection.invalidate()  # with its settings and its lock
+    lock = _LOCKS.get(database.engine.dialect.name)
+    engine = database.engine if lock is None else connecting.patient_engine(database.url)
+    with engine.begin() as connection:
+        if lock is not None:
+            connection.execute(text(lock))
+        yield connection
+    if lock is not None:
+        engine.dispose()
 
 
 def _version(tx: Connection) -> str | None:

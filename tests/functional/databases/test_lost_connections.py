@@ -1,14 +1,19 @@
 """A connection that is lost, at the COMMIT or anywhere: nothing is done twice, and the caller is told the truth."""
 
+import threading
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from tests.lab import databases
 from tests.lab.cutting_proxy import CuttingProxy
-from volumed.db import events, operations, pools, quotas, volume_types
+from volumed.db import connecting, engine, events, migrate, operations, pools, quotas, volume_types
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.errors import LostHold, QuotaExceeded, ServiceUnavailable
@@ -181,3 +186,66 @@ def test_without_the_database_it_is_said_in_bounded_time_and_afterwards_all_goes
             use()
     with direct.reading() as tx:
         assert pools.allocations(tx)["storage"] == (1, 1)
+
+
+def test_a_server_that_does_not_answer_any_more_holds_no_thread_for_ever(
+    url: str, proxy: CuttingProxy, direct: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct.write(pools.ensure, "storage")
+    monkeypatch.setattr(connecting, "ANSWER_TIMEOUT", 1)
+    for backend in ("mysql", "mariadb"):
+        monkeypatch.setitem(connecting._ARGUMENTS[backend], "read_timeout", 1)
+        monkeypatch.setitem(connecting._ARGUMENTS[backend], "connect_timeout", 1)
+    monkeypatch.setattr(engine, "ABSENCE", 0.5)
+    patient = Database(sqlalchemy.make_url(url).set(port=proxy.port).render_as_string(hide_password=False))
+    patient.write(pools.adjust, "storage", 1, 1)
+    proxy.drop()
+    with pytest.raises(ServiceUnavailable, match="the database cannot be used"):
+        patient.write(pools.adjust, "storage", 1, 1)
+    proxy.pass_on()
+    patient.close()
+
+
+def test_a_server_that_is_killed_and_comes_back_under_load_loses_no_answered_write(kind: str) -> None:
+    """Each thread writes numbers of its own; what it was told is there, and nothing is there twice."""
+    with databases.SERVERS[kind].server() as server, server.database() as url:
+        database = Database(url)
+        migrate.upgrade(database)
+        stop = threading.Event()
+
+        def create(number: int) -> list[str]:
+            told: list[str] = []
+            while not stop.is_set():
+                new = new_operation()
+                try:
+                    database.write(quotas.adjust, f"p{number}", {"volumes": 0})
+                    database.write(count_and_add, f"p{number}", new)
+                    told.append(new.id)
+                except ServiceUnavailable:
+                    stop.wait(0.1)
+            return told
+
+        with ThreadPoolExecutor(6) as threads:
+            running = [threads.submit(create, number) for number in range(6)]
+            for _ in range(2):
+                time.sleep(0.5)
+                server.kill()
+                server.start()
+            end = time.monotonic() + 90
+            before = count(database, "operations")
+            while count(database, "operations") < before + 30 and time.monotonic() < end:
+                time.sleep(0.1)
+            stop.set()
+            told = [each for thread in running for each in thread.result()]
+        with database.reading() as tx:
+            stored = set(tx.execute(text("SELECT id FROM operations")).scalars())
+            used = tx.execute(text("SELECT sum(in_use) FROM quotas")).scalar_one()
+        database.close()
+    assert len(stored) > before
+    assert set(told) <= stored
+    assert int(used) == len(stored)
+
+
+def count_and_add(tx: Connection, project: str, new: NewOperation) -> None:
+    quotas.adjust(tx, project, {"volumes": 1})
+    operations.add(tx, new)
