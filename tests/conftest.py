@@ -5,10 +5,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from volumed.launch.concurrency import choose_threading
+
+if TYPE_CHECKING:
+    from tests.lab.rabbitmq import Vhost
 
 #: Programs that tests need, and the Debian packages they come in.
 PACKAGES = {
@@ -17,8 +21,10 @@ PACKAGES = {
     "qemu-io": "qemu-utils qemu-block-extra",
     "iscsi-ls": "libiscsi-bin",
     "iscsi-inq": "libiscsi-bin",
+    "rabbitmq-server": "rabbitmq-server",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "systemd-analyze": "systemd",
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
 }
@@ -43,12 +49,26 @@ def watcher() -> Iterator[None]:
     assert watcher.unfinished() == 0
 
 
+@pytest.fixture
+def vhost() -> "Iterator[Vhost]":
+    """A vhost of this test's own on the run's one RabbitMQ; the test needs the part ``rabbitmq-server``."""
+    from tests.lab import rabbitmq
+
+    with rabbitmq.shared().vhost() as vhost:
+        yield vhost
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
     for marker in item.iter_markers("part"):
-        missing = _missing(marker.args[0])
-        if missing:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        require(marker.args[0])
+
+
+def require(part: str) -> None:
+    """Fail or skip, as ``pytest_runtest_setup`` does."""
+    missing = _missing(part)
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
 
 
 def _missing(part: str) -> str | None:

@@ -59,6 +59,7 @@ def test_calls_that_never_return_are_told_and_others_are_served() -> None:
             fleet.delete(volume)
 
 
+@pytest.mark.embedded_only("the process stays the same; fleet/test_services.py has the other way")
 def test_a_call_that_is_stuck_makes_the_process_start_again_and_go_on() -> None:
     with faulty_fleet("one", options=BLOCKED | {"stuck_timeout": 2}) as fleet:
         served = fleet.available()
@@ -76,6 +77,7 @@ def test_a_call_that_is_stuck_makes_the_process_start_again_and_go_on() -> None:
             fleet.delete(each)
 
 
+@pytest.mark.embedded_only("the process stays the same; fleet/test_services.py has the other way")
 def test_a_stuck_process_that_starts_again_keeps_its_exports_and_its_address() -> None:
     with faulty_fleet("one", target="tgt", options=BLOCKED | {"stuck_timeout": 2}) as fleet:
         volume = fleet.available()

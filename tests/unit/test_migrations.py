@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, inspect, select, text
+from sqlalchemy import Engine, event, inspect, select, text
 
 from tests.lab import databases
 from volumed.db import deployment, events, migrate, volume_types
@@ -137,7 +138,7 @@ def test_a_migration_that_was_interrupted_anywhere_is_gone_on_with(database: Dat
             if left < 0:
                 raise PowerCut
 
-    event.listen(database.engine, "before_cursor_execute", cut)
+    event.listen(Engine, "before_cursor_execute", cut)
     for allowed in range(0, 200, 5):
         left = allowed
         try:
@@ -145,7 +146,7 @@ def test_a_migration_that_was_interrupted_anywhere_is_gone_on_with(database: Dat
             break
         except PowerCut:
             continue
-    event.remove(database.engine, "before_cursor_execute", cut)
+    event.remove(Engine, "before_cursor_execute", cut)
     assert allowed >= 20
     assert differences(database) == []
     with database.reading() as tx:
@@ -173,3 +174,25 @@ def test_what_names_something_is_compared_exactly(database: Database) -> None:
         with database.reading() as tx:
             assert volume_types.get(tx, name).extra_specs == {"name": name}
             assert volume_types.get(tx, f"id of {name}").name == name
+
+
+@pytest.mark.parametrize(
+    ("revision", "refusal"),
+    [
+        ("0001", "the schema is at 0001, this release needs"),
+        (None, "the schema is at nothing, this release needs"),
+        ("9998", None),
+        ("9999-needs-0001", None),
+        ("9999-needs-9998", "made for releases from 9998 on"),
+    ],
+)
+def test_a_service_works_with_a_schema_that_a_newer_release_has_added_to(
+    database: Database, revision: str | None, refusal: str | None
+) -> None:
+    migrate.upgrade(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if revision:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+    with pytest.raises(ConfigurationError, match=refusal) if refusal else nullcontext():
+        migrate.check(database)

@@ -207,11 +207,34 @@ def _due(worker: str, age: float, rested: bool = False) -> Any:
     )
 
 
+def live_in(tx: Connection, queue: str, limit: int = 500) -> list[str]:
+    """The ids of the live operations in a queue, oldest first."""
+    wanted = select(operations.c.id).where(operations.c.queue == queue, operations.c.state.in_(_LIVE))
+    return list(tx.execute(wanted.order_by(operations.c.updated_at).limit(limit)).scalars())
+
+
 def place(tx: Connection, operation_id: str, attempt: int, queue: str, placement: Json) -> bool:
     """Hand the operation from the scheduler to ``queue``; False when another scheduler was first."""
     return _change_by_scheduler(
         tx, operation_id, attempt, queue=queue, state=_O.QUEUED, placement=placement, wait_reason=None, updated_at=now()
     )
+
+
+def move_over(tx: Connection, operation_id: str, attempt: int, lost: str, queue: str, placement: Json) -> bool:
+    """Hand the operation from ``lost``, whose service never took it, to ``queue``; False when it was after all."""
+    moved = update(operations).where(
+        operations.c.id == operation_id,
+        operations.c.queue == lost,
+        operations.c.attempt == attempt,
+        operations.c.state == _O.QUEUED,
+        operations.c.claims == 0,
+    )
+    token = str(uuid.uuid4())
+    values = {"queue": queue, "placement": placement, "claim_token": token, "updated_at": now()}
+    if not tx.execute(moved.values(values)).rowcount:
+        return False
+    _prove_by_token(tx, operation_id, token)
+    return True
 
 
 def postpone(

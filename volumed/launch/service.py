@@ -4,6 +4,7 @@ Knows the life cycle; knows nothing of what a manager does.
 """
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from oslo_service import service
 
 from volumed.db import services
 from volumed.db.engine import Database
+from volumed.operations.locks import ServiceLock
 from volumed.operations.periodic import PeriodicTask, PeriodicTasks
 from volumed.rpc.dispatcher import Endpoint, RpcDispatcher
 from volumed.rpc.transport import make_server
@@ -32,7 +34,7 @@ class Manager(Endpoint, Protocol):
         """What may be called on this service, itself among it."""
 
     def init_host(self) -> None:
-        """Begin to work; never waits for a backend or for old work."""
+        """Begin to work, as the only process of this host; never waits for a backend or for old work."""
 
     def listening(self) -> None:
         """Messages arrive from now on: what was announced before may have been missed, and is announced again."""
@@ -59,15 +61,25 @@ class Identity:
 
 
 class Service(service.ServiceBase):  # type: ignore[misc]
-    """Runs ``manager`` as ``identity``; hosted by oslo.service's launcher. ``transport`` becomes its own."""
+    """Runs ``manager`` as ``identity``; hosted by oslo.service's launcher.
+
+    ``transport`` becomes its own, and ``lock`` is held for life: there is one process of a service.
+    """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, database: Database, identity: Identity, manager: Manager, transport: Any
+        self,
+        conf: cfg.ConfigOpts,
+        database: Database,
+        identity: Identity,
+        manager: Manager,
+        transport: Any,
+        lock: ServiceLock,
     ) -> None:
         self._conf = conf
         self._database = database
         self._manager = manager
         self._transport = transport
+        self._lock = lock
         self._server = make_server(
             transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher(manager.endpoints())
         )
@@ -88,8 +100,12 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self.failure: Exception | None = None
 
     def start(self) -> None:
-        """Be recorded, let the manager begin, take messages, report. A failure is kept in ``failure``."""
+        """Be the only one, be recorded, let the manager begin, take messages, report.
+
+        A failure is kept in ``failure``: ``ServiceLocked`` where another process is this service.
+        """
         try:
+            self._lock.take(f"process {os.getpid()}, incarnation {self.identity.incarnation}")
             self._database.write(self._register)
             self._manager.init_host()
             self._server.start(override_pool_size=self._conf.rpc.workers)
@@ -120,6 +136,10 @@ class Service(service.ServiceBase):  # type: ignore[misc]
 
     def reset(self) -> None:
         """Nothing of a service's configuration changes while it runs."""
+
+    def state(self) -> tuple[str, str | None]:
+        """What the manager says of itself."""
+        return self._manager.state()
 
     def _register(self, tx: Any) -> None:
         identity = self.identity
@@ -163,6 +183,7 @@ class Service(service.ServiceBase):  # type: ignore[misc]
             ):
                 self._try(step)
             self._try(self._transport.cleanup)
+            self._lock.release()
             LOG.info("service %s on %s has stopped", self.identity.binary, self.identity.host)
         finally:
             self._stopped.set()
