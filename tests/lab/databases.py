@@ -26,7 +26,8 @@ SERVER_KINDS = [
 #: And all.
 KINDS = ["sqlite", *SERVER_KINDS]
 
-TEMPLATE = "volumed_template"
+#: Not the name of another template with rows in it.
+TEMPLATE = "volumed_empty_schema"
 
 
 def only(*kinds: str) -> pytest.MarkDecorator:
