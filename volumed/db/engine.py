@@ -66,6 +66,8 @@ class Database:
             self.url, execution_options={SEAL: seal}, **connecting.options(self.url, pool_size)
         )
         connecting.prepare(self.engine)
+        #: When it was last found to be away, by ``time.monotonic``: nobody could report to it then.
+        self.absent_at = float("-inf")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -75,6 +77,7 @@ class Database:
                 yield connection.execution_options(volumed_reading=True)
         except (DBAPIError, TimeoutError) as error:
             if trouble.is_absence(error):
+                self.absent_at = time.monotonic()
                 raise _unavailable(error) from error
             raise
 
@@ -101,6 +104,8 @@ class Database:
                     ended = _Ended(work(tx, *args, **kwargs), tx.info.pop(_PROOF, None))
                 return ended.value  # type: ignore[no-any-return]
             except Exception as error:
+                if trouble.is_absence(error):
+                    self.absent_at = time.monotonic()
                 if ended is not None and trouble.is_lost(error):
                     unsure = ended
                 # Asked after any error: run again, it may have met what it had written itself.

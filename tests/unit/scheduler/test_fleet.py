@@ -1,5 +1,6 @@
 """What a look at the fleet tells is of one moment."""
 
+import time
 from contextlib import closing
 
 from volumed.scheduler.fleet import Fleet
@@ -30,3 +31,17 @@ def test_a_service_whose_report_comes_between_two_looks_is_awaited_or_has_pools(
         pools, awaited = fleet.look()
         assert [pool.backend for pool in pools] == ["a@one"]
         assert awaited == []
+
+
+def test_a_service_that_could_not_report_while_the_database_was_away_is_awaited(cloud) -> None:
+    cloud.service("a@one")
+    manager = cloud.scheduler()
+    cloud.report("a@one")
+    fleet = manager._fleet
+    fleet._started = float("-inf")
+    cloud.service("b@one", age=10_000)
+    fleet.expire()
+    assert fleet.look()[1] == []
+    cloud.database.absent_at = time.monotonic()
+    fleet.expire()
+    assert fleet.look()[1] == ["b@one"]
