@@ -235,9 +235,14 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
+@pytest.mark.slow
 @pytest.mark.part("tgtd")
 def test_a_stopped_tgtd_holds_up_its_exports_alone_and_all_is_well_when_it_goes_on() -> None:
-    with faulty_fleet("one", target="tgt", options={"blocked_after": 1}) as fleet:
+    """An attach is answered when tgtd has been given up once (after 10 s), and its undo is held up too."""
+    with faulty_fleet("one", target="tgt", options={"blocked_after": 1}, start=False) as fleet:
+        with (fleet.daemon.state / "volumed.conf").open("a") as configuration:
+            configuration.write("[api]\nattach_timeout = 12\n")
+        fleet.start()
         volume, deleted = fleet.available(), fleet.available()
         (tgtd,) = [each for each in fleet.daemon.processes() if each.name() == "tgtd"]
         with stopped(tgtd):

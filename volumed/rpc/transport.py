@@ -3,6 +3,7 @@
 Knows oslo.messaging's traps (docs/libraries.md); knows nothing of methods.
 """
 
+import functools
 from typing import Any
 
 import oslo_messaging
@@ -21,13 +22,14 @@ ERROR_MODULES = ["volumed.model.errors"]
 IN_PROCESS_URL = f"kombu+{in_process.SCHEME}:///volumed"
 
 
-def known_options() -> list[tuple[str, list[Any]]]:
-    """Every option that oslo.messaging reads, by group."""
-    return [
+@functools.cache
+def known_options() -> tuple[tuple[str, list[Any]], ...]:
+    """Every option that oslo.messaging reads, by group. It copies them all each time that it tells them: 15 ms."""
+    return (
         *((group or "DEFAULT", list(options)) for group, options in opts.list_opts()),
         ("oslo_messaging_tracing", tracing.oslo_messaging_tracing),
         ("oslo_messaging_metrics", metrics.oslo_messaging_metrics),
-    ]
+    )
 
 
 def register_options(conf: cfg.ConfigOpts) -> None:

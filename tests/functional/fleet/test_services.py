@@ -1,4 +1,4 @@
-"""The services of a fleet by themselves: how they start, stop, are reloaded, and live without their parts for a while."""
+"""The services of a fleet by themselves: how they start, stop, are reloaded, and live without their parts."""
 
 import os
 import signal
