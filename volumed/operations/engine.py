@@ -86,9 +86,15 @@ class Engine:
         """Claim the operation, if there is something to claim, and bring it as far as it goes now."""
         token = str(uuid.uuid4())
         dropped, rested = operation_id in self._dropped, self._resting.is_over(operation_id)
-        claimed = self._database.write(
-            operations.claim, operation_id, self._queue, self._worker, token, dropped, rested
-        )
+        try:
+            claimed = self._database.write(
+                operations.claim, operation_id, self._queue, self._worker, token, dropped, rested
+            )
+        except (ServiceUnavailable, DBAPIError):
+            # It may be ours without our knowing; a row that another thread works on is not.
+            if operation_id not in self._running:
+                self._dropped.add(operation_id)
+            raise
         self._dropped.discard(operation_id)
         if claimed is not None or rested:
             self._resting.forget(operation_id)
