@@ -33,14 +33,16 @@ from volumed.model.errors import ConfigurationError
 from volumed.operations.ends import EndPoller
 from volumed.operations.feed import Feed
 from volumed.operations.housekeeping import Housekeeping
-from volumed.operations.periodic import PeriodicTasks
+from volumed.operations.periodic import PeriodicTask, PeriodicTasks
 from volumed.operations.publisher import Publisher
 from volumed.rpc import scheduler_client, volume_client
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.notifier import Notifier
+from volumed.rpc.pins import REFRESH_INTERVAL, Pins
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.transport import (
     IN_PROCESS_URL,
+    close,
     known_options,
     make_notification_transport,
     make_transport,
@@ -85,6 +87,7 @@ class _Process:
         self._events = make_notification_transport(conf)
         self._incarnation = str(uuid.uuid4())
         self._publisher = Publisher(self._database, Notifier(conf, self._events).send, holder=self._incarnation)
+        self._pins = Pins(self._database, conf.service_down_time)
         self._housekeeping = self._make_housekeeping()
         self._rows = row_examiner(conf, self._database)
         self._signals = EndingSignals()
@@ -101,8 +104,8 @@ class _Process:
         self._publisher.stop()
         self._launcher.stop()
         self._launcher.wait()
-        self._events.cleanup()
-        self._transport.cleanup()
+        close(self._events)
+        close(self._transport)
         self._database.close()
 
     def start(self) -> None:
@@ -110,6 +113,7 @@ class _Process:
         migrate.upgrade(self._database)
         keys.unlock(self._database)
         self._database.write(volume_types.ensure_default, self._conf.api.default_volume_type)
+        self._pins.refresh()
         services = [self._scheduler(), *map(self._volume, self._conf.enabled_backends)]
         for each in services:
             self._launcher.launch_service(each)
@@ -130,8 +134,9 @@ class _Process:
     def _make_housekeeping(self) -> PeriodicTasks:
         kept = self._conf.operations
         keeping = Housekeeping(self._database, self._incarnation, kept.operation_retention, kept.idempotency_retention)
+        pins = PeriodicTask("version pins", self._pins.refresh, REFRESH_INTERVAL)
         return PeriodicTasks(
-            "housekeeping", [keeping.task()], self._conf.periodic_interval, self._conf.periodic_fuzzy_delay
+            "housekeeping", [keeping.task(), pins], self._conf.periodic_interval, self._conf.periodic_fuzzy_delay
         )
 
     def _scheduler(self) -> Service:
@@ -162,7 +167,7 @@ class _Process:
         )
 
     def _messenger(self, transport: Any) -> Messenger:
-        return Messenger(transport, self._conf.rpc.control_exchange, self._conf.rpc.response_timeout)
+        return Messenger(transport, self._conf.rpc.control_exchange, self._conf.rpc.response_timeout, self._pins)
 
     def _start_again(self, reason: str) -> None:
         """A call inside this process never returns: only another life of the process is free of it."""

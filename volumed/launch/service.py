@@ -16,8 +16,9 @@ from oslo_service import service
 from volumed.db import services
 from volumed.db.engine import Database
 from volumed.operations.periodic import PeriodicTask, PeriodicTasks
-from volumed.rpc.dispatcher import Endpoint, RpcDispatcher
-from volumed.rpc.transport import make_server
+from volumed.rpc import transport as rpc
+from volumed.rpc.dispatcher import Endpoint, RpcDispatcher, highest_version
+from volumed.rpc.listener import Listener
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ class Manager(Endpoint, Protocol):
         """Begin to work; never waits for a backend or for old work."""
 
     def listening(self) -> None:
-        """Messages arrive from now on: what was announced before may have been missed, and is announced again."""
+        """Messages arrive from now on, or again: what was announced before may have been missed and is announced again,
+        and the own queue is looked at for what nobody was woken for.
+        """
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round while the service runs."""
@@ -68,8 +71,14 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._database = database
         self._manager = manager
         self._transport = transport
-        self._server = make_server(
-            transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher(manager.endpoints())
+        self._listener = Listener(
+            transport,
+            conf.rpc.control_exchange,
+            identity.topic,
+            identity.host,
+            RpcDispatcher(manager.endpoints()),
+            conf.rpc.workers,
+            manager.listening,
         )
         reports = (
             PeriodicTask("report of state", self._report, conf.report_interval),
@@ -92,7 +101,7 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         try:
             self._database.write(self._register)
             self._manager.init_host()
-            self._server.start(override_pool_size=self._conf.rpc.workers)
+            self._listener.start()
             self._manager.listening()
             self._reports.start()
             self._tasks.start()
@@ -131,15 +140,21 @@ class Service(service.ServiceBase):  # type: ignore[misc]
             identity.topic,
             identity.zone,
             identity.incarnation,
-            self._manager.RPC_VERSION,
+            highest_version(self._manager.endpoints()),
         )
 
     def _report(self) -> None:
-        self._tell(*self._manager.state())
+        self._tell(*self._state())
+
+    def _state(self) -> tuple[str, str | None]:
+        """The manager's; one that is well and has not been able to listen yet is still ``starting``."""
+        state, reason = self._manager.state()
+        trouble = self._listener.trouble
+        return ("starting", trouble) if trouble and state == "up" else (state, reason)
 
     def _report_change(self) -> None:
         """A service that has come up, or cannot, says so at once."""
-        if self._manager.state() != self._told:
+        if self._state() != self._told:
             self._report()
 
     def _tell(self, state: str, reason: str | None) -> None:
@@ -155,22 +170,17 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._started.wait()
         try:
             for step in (
-                self._stop_listening,
+                self._listener.stop,
                 self._tasks.stop,
                 self._stop_manager,
                 self._reports.stop,
                 self._say_down,
             ):
                 self._try(step)
-            self._try(self._transport.cleanup)
+            rpc.close(self._transport)
             LOG.info("service %s on %s has stopped", self.identity.binary, self.identity.host)
         finally:
             self._stopped.set()
-
-    def _stop_listening(self) -> None:
-        if self._server.listener is not None:
-            self._server.stop()
-            self._server.wait()
 
     def _stop_manager(self) -> None:
         self._manager.stop(self._conf.graceful_shutdown_timeout)

@@ -73,8 +73,9 @@ class VolumeManager:
         self._worker.start()
 
     def listening(self) -> None:
-        """Report once more: a scheduler may have asked before this service could hear it."""
+        """Report once more, and look for work: what was asked before this service could hear it was missed."""
         self._worker.report_soon()
+        self._worker.look_now()
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round for this backend."""
