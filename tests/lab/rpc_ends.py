@@ -42,7 +42,7 @@ class Ear:
 
 @dataclass
 class Ends:
-    """What listens (``listener``, with ``ear``) and what sends (``messenger``); ``back`` is set when it listens again."""
+    """What listens (``listener``, ``ear``) and what sends (``messenger``); ``back`` is set when it listens again."""
 
     listener: Listener
     messenger: Messenger

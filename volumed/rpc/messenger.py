@@ -48,7 +48,7 @@ class Messenger:
         server: str | None = None,
         fanout: bool = False,
     ) -> bool:
-        """Have it sent without waiting. False, and a line in the log, when it will not be: the receiver's sweep helps."""
+        """Have it sent, not waiting. False, and a line in the log, when it will not be: the receiver's sweep helps."""
         if old := self._too_old(topic, version):
             LOG.info("cast of %s, version %s, to %s is not sent: %s is older", method, version, server or topic, old)
             return False

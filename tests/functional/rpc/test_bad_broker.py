@@ -64,12 +64,19 @@ def test_who_closes_connections_at_the_broker_finds_them_again(ends: Ends, vhost
     ends.until_heard("again")
 
 
-def test_a_silence_is_noticed_and_ended_without_help(ends: Ends, proxy: Proxy) -> None:
-    proxy.drop()
+def test_connections_that_fall_silent_are_given_up_and_made_again(ends: Ends, proxy: Proxy) -> None:
+    proxy.lose()
     assert not answers(ends)
-    proxy.restore()
+    assert ends.back.wait(100)
     ends.until_heard("again")
     ends.until(lambda: answers(ends))
+
+
+def test_what_a_short_silence_held_back_arrives_after_it(ends: Ends, proxy: Proxy) -> None:
+    proxy.drop()
+    ends.tell("held back")
+    proxy.restore()
+    ends.until(lambda: "held back" in ends.ear.heard)
 
 
 def test_a_connection_that_falls_silent_before_its_queues_are_declared_is_given_up(ends: Ends, proxy: Proxy) -> None:
