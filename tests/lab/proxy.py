@@ -73,7 +73,7 @@ class Proxy:
     def cut(self) -> None:
         """End every connection with a reset; new ones are passed on."""
         with self._guard:
-            ended, self._open = self._open, set()
+            ended, self._open, self._lost = self._open, set(), set()
         for connection in ended:
             _reset(connection)
 
@@ -126,12 +126,12 @@ class Proxy:
         except OSError:
             pass  # reset, by a side or by us
         self._flows.wait()
-        self._end(source, sink)
+        if source not in self._lost:  # of one that is lost nobody hears even its end
+            self._end(source, sink)
 
     def _end(self, *ended: socket.socket) -> None:
         with self._guard:
             self._open -= set(ended)
-            self._lost -= set(ended)
         for connection in ended:
             _reset(connection)
 

@@ -15,8 +15,8 @@ from volumed.rpc.transport import close, make_transport
 
 pytestmark = pytest.mark.part("rabbitmq-server")
 
-#: The first bytes of Queue.Declare: class 50, method 10 (AMQP 0-9-1, section 1.7.2.1).
-QUEUE_DECLARE = b"\x00\x32\x00\x0a"
+#: How a server's connection declares its first queue: class 50, method 10, the queue's name (AMQP 0-9-1, 1.7.2.1).
+QUEUE_DECLARE = b"\x00\x32\x00\x0a\x00\x00\x05topic"
 
 #: A silence is noticed after twice these seconds.
 HEARTBEAT = 4
