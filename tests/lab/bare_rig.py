@@ -99,8 +99,11 @@ class Rig:
 
 
 @contextmanager
-def bare_rig(folder: Path, url: str = IN_PROCESS_URL) -> Iterator[Rig]:
-    """The rig with its state in ``folder`` and its broker at ``url``; stopped at the end."""
+def bare_rig(folder: Path, url: str = IN_PROCESS_URL, sweep_interval: float = 0.2) -> Iterator[Rig]:
+    """The rig with its state in ``folder`` and its broker at ``url``; stopped at the end.
+
+    ``sweep_interval``: seconds between two looks of the manager at its queue.
+    """
     database = Database(f"sqlite:///{folder}/volumed.db", seal=seal_in(folder))
     migrate.upgrade(database)
     database.write(volume_types.ensure_default, "__DEFAULT__")
@@ -109,7 +112,7 @@ def bare_rig(folder: Path, url: str = IN_PROCESS_URL) -> Iterator[Rig]:
             ("DEFAULT", "enabled_backends"): ["disk"],
             ("DEFAULT", "host"): f"node-{uuid.uuid4().hex[:6]}",
             ("disk", "target_helper"): "fake",
-            ("operations", "sweep_interval"): 0.2,
+            ("operations", "sweep_interval"): sweep_interval,
             ("operations", "sweep_age"): 0.1,
         }
     )

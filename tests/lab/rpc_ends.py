@@ -24,6 +24,14 @@ EXCHANGE = "volumed"
 PATIENCE = 100.0
 
 
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until it is true. Fails after ``PATIENCE``."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
 class Ear:
     """An endpoint that notes what it is told."""
 
@@ -56,10 +64,7 @@ class Ends:
         return self.messenger.cast(CALLER, TOPIC, "tell", {"word": word}, "1.0", server=server, fanout=fanout)
 
     def until(self, condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.02)
+        until(condition)
 
     def until_heard(self, word: str, server: str | None = SERVER) -> None:
         """A cast is a wake-up call: it is repeated until one arrives."""

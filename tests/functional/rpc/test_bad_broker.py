@@ -1,15 +1,20 @@
 """A broker that is away, silent, cut off or back again: nobody waits for it, and its queues are there again with it."""
 
 import time
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.lab import rabbitmq
+from tests.lab.bare_rig import bare_rig
 from tests.lab.proxy import Proxy
 from tests.lab.rabbitmq import Vhost
 from tests.lab.rpc_ends import Ends, configured, rpc_ends
+from volumed.db import operations, volumes
 from volumed.model.errors import ServiceUnavailable
+from volumed.model.states import VolumeStatus
 from volumed.rpc.patience import MOST_WAITING
 from volumed.rpc.transport import close, make_transport
 
@@ -129,6 +134,19 @@ def test_a_stop_does_not_wait_for_a_broker(ends: Ends, proxy: Proxy, trouble: st
     getattr(proxy, trouble)()
     ends.listener.stop()
     close(make_transport(configured("rabbit://guest:guest@127.0.0.1:1/")))
+
+
+def test_after_a_reconnection_a_service_sweeps_its_queue_at_once(vhost: Vhost, proxy: Proxy, tmp_path: Path) -> None:
+    """What it was not woken for meanwhile is not left to the next sweep, which never comes here."""
+    with bare_rig(tmp_path, vhost.url_at(proxy.port), sweep_interval=36_000) as rig:
+        volume_id, operation_id = rig.finished_volume(), str(uuid.uuid4())
+        delete = operations.NewOperation(
+            operation_id, "volume.delete", "volume", volume_id, volume_id, "p", "u", "req-rpc", rig.host
+        )
+        rig.database.write(volumes.move, volume_id, VolumeStatus.AVAILABLE, VolumeStatus.DELETING)
+        rig.database.write(operations.add, delete)
+        proxy.cut()
+        rig.until(lambda: rig.read(volumes.find, volume_id) is None, patience=100)
 
 
 def test_a_broker_that_is_stopped_killed_and_started_again_is_found_again() -> None:
