@@ -66,12 +66,12 @@ class Ends:
     def until(self, condition: Callable[[], Any]) -> None:
         until(condition)
 
-    def until_heard(self, word: str, server: str | None = SERVER) -> None:
+    def until_heard(self, word: str, server: str | None = SERVER, fanout: bool = False) -> None:
         """A cast is a wake-up call: it is repeated until one arrives."""
         deadline = time.monotonic() + PATIENCE
         while word not in self.ear.heard:
             assert time.monotonic() < deadline, f"{word} was not heard"
-            self.tell(word, server)
+            self.tell(word, server, fanout)
             time.sleep(0.2)
 
 

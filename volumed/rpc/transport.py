@@ -3,6 +3,7 @@
 Knows oslo.messaging's traps (docs/libraries.md); knows nothing of methods.
 """
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +36,29 @@ BETTER_DEFAULTS = {
     "rabbit_retry_backoff": 1,
     "rabbit_interval_max": 2,
     "kombu_missing_consumer_retry_timeout": 5,
+    "amqp_durable_queues": True,
 }
+
+#: Those of them that an operator of a broker thinks about, in the order of the sample configuration.
+BROKER_OPTIONS = (
+    "amqp_durable_queues",
+    "rabbit_quorum_queue",
+    "rabbit_transient_quorum_queue",
+    "rabbit_quorum_delivery_limit",
+    "rabbit_transient_queues_ttl",
+    "ssl",
+    "ssl_ca_file",
+    "ssl_cert_file",
+    "ssl_key_file",
+    "heartbeat_timeout_threshold",
+    "heartbeat_rate",
+    "kombu_reconnect_delay",
+    "kombu_reconnect_splay",
+    "rabbit_retry_interval",
+    "rabbit_retry_backoff",
+    "rabbit_interval_max",
+    "kombu_missing_consumer_retry_timeout",
+)
 
 #: Seconds for the farewell to a broker.
 FAREWELL = 5.0
@@ -65,6 +88,17 @@ def known_options() -> list[tuple[str, list[Any]]]:
         *((group or "DEFAULT", list(options)) for group, options in opts.list_opts()),
         ("oslo_messaging_tracing", tracing.oslo_messaging_tracing),
         ("oslo_messaging_metrics", metrics.oslo_messaging_metrics),
+    ]
+
+
+def sample_options() -> list[tuple[str, list[Any]]]:
+    """``BROKER_OPTIONS`` and ``transport_url`` with the defaults that are in force, by group."""
+    found = {option.dest: copy.copy(option) for _, options in known_options() for option in options}
+    for name, value in BETTER_DEFAULTS.items():
+        found[name].default = value
+    return [
+        ("DEFAULT", [found["transport_url"]]),
+        ("oslo_messaging_rabbit", [found[name] for name in BROKER_OPTIONS]),
     ]
 
 

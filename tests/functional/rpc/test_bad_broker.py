@@ -1,6 +1,5 @@
 """A broker that is away, silent, cut off or back again: nobody waits for it, and its queues are there again with it."""
 
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,9 +55,7 @@ def test_after_a_cut_messages_arrive_again_on_every_queue(ends: Ends, proxy: Pro
     assert ends.back.wait(100)
     ends.until_heard("to the server")
     ends.until_heard("to the topic", server=None)
-    while "to all" not in ends.ear.heard:
-        ends.tell("to all", server=None, fanout=True)
-        time.sleep(0.2)
+    ends.until_heard("to all", server=None, fanout=True)
     ends.until(lambda: answers(ends))
 
 
@@ -151,7 +148,7 @@ def test_after_a_reconnection_a_service_sweeps_its_queue_at_once(vhost: Vhost, p
 
 def test_a_broker_that_is_stopped_killed_and_started_again_is_found_again() -> None:
     with rabbitmq.server() as server:
-        conf = configured(Vhost(server.access, "").url, heartbeat_timeout_threshold=HEARTBEAT, amqp_durable_queues=True)
+        conf = configured(Vhost(server.access, "").url, heartbeat_timeout_threshold=HEARTBEAT)
         with rpc_ends(conf, timeout=3) as ends:
             ends.until_heard("first")
             server.pause()

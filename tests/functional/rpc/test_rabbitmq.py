@@ -21,8 +21,8 @@ pytestmark = pytest.mark.part("rabbitmq-server")
 
 #: Options, and what they make of the queues of topics and of the others: type and durability.
 KINDS: dict[str, tuple[dict[str, bool], tuple[str, bool], tuple[str, bool]]] = {
-    "transient": ({}, ("classic", False), ("classic", False)),
-    "durable": ({"amqp_durable_queues": True}, ("classic", True), ("classic", False)),
+    "transient": ({"amqp_durable_queues": False}, ("classic", False), ("classic", False)),
+    "durable, as it is by default": ({}, ("classic", True), ("classic", False)),
     "quorum": ({"rabbit_quorum_queue": True}, ("quorum", True), ("classic", False)),
     "all quorum": (
         {"rabbit_quorum_queue": True, "rabbit_transient_quorum_queue": True},
@@ -61,7 +61,7 @@ def test_the_queues_are_as_documented_and_work(vhost: Vhost, kind: str) -> None:
 
 
 def test_what_is_durable_waits_for_a_service_that_is_away(vhost: Vhost) -> None:
-    conf = configured(vhost.url, amqp_durable_queues=True)
+    conf = configured(vhost.url)
     with rpc_ends(conf) as ends:
         ends.until_heard("first")
     with rpc_ends(conf, start=False) as ends:
