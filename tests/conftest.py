@@ -1,5 +1,6 @@
 """What all tests share: a test names the real parts it needs, and says how to get the one that is missing."""
 
+import glob
 import os
 import shutil
 import subprocess
@@ -23,10 +24,13 @@ PACKAGES = {
     "rabbitmq-server": "rabbitmq-server",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "systemd-analyze": "systemd",
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
 }
 
-#: Where Debian keeps what only root runs by name.
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+#: Where Debian keeps what only root runs by name, and PostgreSQL: a folder a major version.
+_PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *glob.glob("/usr/lib/postgresql/*/bin")])
 
 #: Parts that are mounted, which only root may.
 _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
@@ -57,9 +61,14 @@ def vhost() -> "Iterator[Vhost]":
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
     for marker in item.iter_markers("part"):
-        missing = _missing(marker.args[0])
-        if missing:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        require(marker.args[0])
+
+
+def require(part: str) -> None:
+    """Fail or skip, as ``pytest_runtest_setup`` does."""
+    missing = _missing(part)
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
 
 
 def _missing(part: str) -> str | None:

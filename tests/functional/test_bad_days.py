@@ -23,7 +23,10 @@ from tests.lab.filesystems import small_ext4
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 from tests.lab.outside import Outside
 
-pytestmark = pytest.mark.part("tgtd")
+pytestmark = [
+    pytest.mark.embedded_only("it takes the state folder with its SQLite file away"),
+    pytest.mark.part("tgtd"),
+]
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="what root may prepare")
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io")]
+pytestmark = [
+    pytest.mark.embedded_only("the demo starts volumed up itself"),
+    pytest.mark.part("tgtd"),
+    pytest.mark.part("qemu-io"),
+]
 
 COMMAND = (sys.executable, "-m", "demo.main_job")
 CHECKOUT = Path(__file__).parents[2]

@@ -13,7 +13,11 @@ from tests.lab.nursery import ForkedDaemon, forked_daemon
 from tests.lab.outside import Outside
 from tests.lab.resources import MOST_DATABASE_DESCRIPTORS, Held, held_by, memory_of
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.embedded_only("it counts what one process holds"),
+    pytest.mark.part("tgtd"),
+    pytest.mark.timeout(1800),
+]
 
 CYCLES = int(os.environ.get("VOLUMED_CYCLES", "1000"))
 AT_A_TIME = 8

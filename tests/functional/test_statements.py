@@ -4,6 +4,8 @@ import pytest
 
 from bench import statements
 
+pytestmark = pytest.mark.embedded_only("it counts on SQLite")
+
 #: SQL statements of one create without BEGIN and COMMIT.
 MOST = 20
 

@@ -19,7 +19,11 @@ from tests.lab.daemon import PATIENCE, refused
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 from tests.lab.outside import Outside
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io")]
+pytestmark = [
+    pytest.mark.embedded_only("it is about the key of a state folder"),
+    pytest.mark.part("tgtd"),
+    pytest.mark.part("qemu-io"),
+]
 
 INITIATOR = "iqn.1993-08.org.debian:01:sealed"
 

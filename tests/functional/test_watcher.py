@@ -16,7 +16,7 @@ from tests.lab.daemon import PATIENCE, Daemon, running_daemon
 from tests.lab.nursery import forked_daemon
 from volumed.model.credentials import new_credentials
 
-pytestmark = pytest.mark.part("tgtd")
+pytestmark = [pytest.mark.embedded_only("it is about the watcher of the tests"), pytest.mark.part("tgtd")]
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
 

@@ -19,6 +19,7 @@ from volumed import conf as configuration
 from volumed.db import migrate, snapshots, volume_types, volumes
 from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
+from volumed.launch.assembly import service_lock
 from volumed.launch.service import Identity, Service
 from volumed.model.context import RequestContext
 from volumed.rpc import volume_client
@@ -133,7 +134,9 @@ def bare_rig(folder: Path, url: str = IN_PROCESS_URL, sweep_interval: float = 0.
         pytest.fail,
     )
     identity = Identity("volumed-volume", volume_client.TOPIC, manager.host, "nova", incarnation)
-    service = Service(conf, database, identity, manager, transport)
+    service = Service(
+        conf, database, identity, manager, transport, service_lock(folder, identity.binary, identity.host)
+    )
     service.start()
     service.wait_until_started()
     rig = Rig(database, messenger, folder / "pool", manager.host)

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import requests
 
-from tests.lab import sealed, watched
+from tests.lab import deployment, sealed, watched
 from tests.lab.watcher import Watch
 
 #: Seconds that a start or an orderly stop may take on a loaded machine.
@@ -253,13 +253,24 @@ def running_daemon(
     arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None, wrapper: tuple[str, ...] = ()
 ) -> Iterator[Daemon]:
     """A daemon in a fresh folder."""
-    daemon = Daemon(Path(tempfile.mkdtemp(prefix="volumed-")), arguments, environment, wrapper)
-    with looked_after(daemon):
+    with looked_after(_made(Path(tempfile.mkdtemp(prefix="volumed-")), arguments, environment, wrapper)) as daemon:
         yield daemon
 
 
+def _made(
+    folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str] | None, wrapper: tuple[str, ...]
+) -> Daemon:
+    """A daemon of the present deployment."""
+    if deployment.current() == deployment.EMBEDDED:
+        return Daemon(folder, arguments, environment, wrapper)
+    from tests.lab.fleet import FleetDaemon
+
+    assert not wrapper, "the services of a fleet are forked and not run by a command"
+    return FleetDaemon(folder, arguments, environment)
+
+
 @contextmanager
-def looked_after(daemon: Daemon) -> Iterator[None]:
+def looked_after(daemon: Daemon) -> Iterator[Daemon]:
     """Start ``daemon``; at the end it must stop in order and leave no process, and its folder goes.
 
     A test that ends with the daemon killed leaves its tgtd alive by design: then it is ended here without complaint.
@@ -269,7 +280,7 @@ def looked_after(daemon: Daemon) -> Iterator[None]:
     told: list[str] = []
     try:
         daemon.start()
-        yield
+        yield daemon
     finally:
         try:
             was_running = daemon.running

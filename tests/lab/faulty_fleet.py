@@ -13,7 +13,7 @@ import requests
 
 from tests.lab.daemon import Session
 from tests.lab.faulty_driver import Faults
-from tests.lab.nursery import ForkedDaemon
+from tests.lab.nursery import ForkedDaemon, make_forked
 from tests.lab.outside import Outside
 
 #: Everything that waits waits shortly, so that a test sees the end of it.
@@ -175,7 +175,7 @@ def faulty_fleet(
     exported from their creation on.
     """
     folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    fleet = Fleet(ForkedDaemon(folder, arguments, environment), names, target, options or {}, exported)
+    fleet = Fleet(make_forked(folder, arguments, environment), names, target, options or {}, exported)
     try:
         if start:
             fleet.start()

@@ -18,7 +18,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-from tests.lab import clock, watched
+from tests.lab import clock, deployment, watched
 from tests.lab.daemon import PATIENCE, Daemon, looked_after
 
 #: Bytes of the longest name of a crash point that can be armed.
@@ -41,6 +41,7 @@ class Trap:
         self.notes = notes
         self._armed: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
         self._left: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 1, lock=False)  # type: ignore[assignment]
+        self._victim: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
         self._held_at: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
         self._arrived: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
         self._noting: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
@@ -62,6 +63,11 @@ class Trap:
         finally:
             held.release()
 
+    @property
+    def victim(self) -> int | None:
+        """Who passed the point and is dying or dead, or None while nobody has."""
+        return None if self._armed.value else int(self._victim.value)
+
     def disarm(self) -> None:
         self._armed.value = b""
 
@@ -80,6 +86,8 @@ class Trap:
     def passed(self, name: str) -> None:
         """Called in the child at every point."""
         if self._armed.value == name.encode() and self._is_last():
+            self._victim.value = os.getpid()
+            self.disarm()  # for whoever else has the trap
             os.kill(os.getpid(), signal.SIGKILL)
         while self._held_at.value == name.encode():
             self._arrived.value = 1
@@ -160,12 +168,8 @@ class ForkedDaemon(Daemon):
         with self.log.open("ab") as log:
             self._start_of_log = log.tell()
         command = ["up", "--state", str(self.state), "--listen", listen, *self.arguments]
-        process = _CONTEXT.Process(
-            target=_serve,
-            args=(command, {**self.environment, **(environment or {})}, str(self.log), self.watch.notes, self.trap),
-        )
-        process.start()
-        self._process = Child(process)  # type: ignore[assignment]
+        surroundings = {**self.environment, **(environment or {})}
+        self._process = fork(_serve_all, (command, surroundings, str(self.log), self.watch.notes, self.trap))  # type: ignore[assignment]
         return self._process
 
     def terminate(self) -> None:
@@ -190,10 +194,21 @@ class ForkedDaemon(Daemon):
         self.trap.disarm()
 
 
+def make_forked(
+    folder: Path, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+) -> ForkedDaemon:
+    """A daemon of the present deployment."""
+    if deployment.current() == deployment.FLEET:
+        from tests.lab.fleet import FleetDaemon
+
+        return FleetDaemon(folder, arguments, environment)
+    return ForkedDaemon(folder, arguments, environment)
+
+
 @contextmanager
 def forked_daemon(configuration: str = "", state: Path | None = None) -> Iterator[ForkedDaemon]:
     """As ``running_daemon``, forked; ``configuration`` is its ``volumed.conf``, ``state`` a folder elsewhere."""
-    daemon = ForkedDaemon(Path(tempfile.mkdtemp(prefix="volumed-")))
+    daemon = make_forked(Path(tempfile.mkdtemp(prefix="volumed-")))
     daemon.state = state or daemon.state
     daemon.state.mkdir(mode=0o700, exist_ok=True)
     (daemon.state / "volumed.conf").write_text(configuration)
@@ -201,8 +216,32 @@ def forked_daemon(configuration: str = "", state: Path | None = None) -> Iterato
         yield daemon
 
 
-def _serve(command: list[str], environment: dict[str, str], log: str, notes: Path, trap: Trap) -> None:
+def fork(target: Any, arguments: tuple[Any, ...]) -> Child:
+    """Run ``target`` in a process forked from the one that has everything imported."""
+    process = _CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    return Child(process)
+
+
+def _serve_all(command: list[str], environment: dict[str, str], log: str, notes: Path, trap: Trap) -> None:
     from volumed.cmd import volumed
+
+    _settle(environment, log, notes, trap)
+    sys.exit(volumed.main(command))
+
+
+def serve_service(
+    name: str, command: list[str], environment: dict[str, str], log: str, notes: Path, trap: Trap
+) -> None:
+    """Be the service ``name`` of a fleet."""
+    from volumed.cmd import service
+
+    _settle(environment, log, notes, trap)
+    sys.exit(service.SERVICES[name](command))
+
+
+def _settle(environment: dict[str, str], log: str, notes: Path, trap: Trap) -> None:
+    """Surroundings as those of a process that was started by its command."""
     from volumed.model import crash_points
 
     # A test run that is killed must leave no daemon: the forking process goes with it, and this one then too.
@@ -217,4 +256,3 @@ def _serve(command: list[str], environment: dict[str, str], log: str, notes: Pat
     if path := os.environ.get(clock.VARIABLE):
         clock.follow(Path(path))
     crash_points.watch(trap.passed)
-    sys.exit(volumed.main(command))

@@ -1,18 +1,16 @@
 """What a stopped or idle daemon left, seen from outside: rows against files, targets, locks, quota and allocation.
 
-Reads the SQLite file, the folders and tgtd's own listing; asks volumed nothing.
+Reads the rows, the folders and tgtd's own listing; asks volumed nothing.
 """
 
 import os
-import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.lab import sealed
+from tests.lab import rows, sealed
 from tests.lab.daemon import Daemon
 from volumed.model.states import WHOLE_VOLUME
 
@@ -33,9 +31,7 @@ class Outside:
 
     def rows(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
         """What the query finds."""
-        with closing(sqlite3.connect(f"file:{self.state}/volumed.db?mode=ro", uri=True, timeout=20)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, arguments)]
+        return rows.select(self.state, query, *arguments)
 
     def files(self) -> set[str]:
         """Names in the pool folders, without the pools' own marks."""

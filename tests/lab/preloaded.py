@@ -10,7 +10,10 @@ from importlib.metadata import entry_points  # noqa: E402
 
 import alembic.command  # noqa: E402
 import alembic.config  # noqa: E402, F401
+import psycopg  # noqa: E402, F401
+import sqlalchemy.dialects.postgresql.psycopg  # noqa: E402, F401
 
+import volumed.launch.backends  # noqa: E402
 import volumed.launch.embedded  # noqa: E402, F401
 
 for _group in ("volumed.drivers", "volumed.targets", "volumed.scheduler.filters", "volumed.scheduler.weighers"):

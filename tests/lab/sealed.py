@@ -1,16 +1,15 @@
 """The secrets of a state folder, read as docs/secrets.md says that they are kept, and a seal for rows of a test's own.
 
-Reads the key file and the SQLite file with the library's words; asks volumed nothing.
+Reads the key file and the rows with the library's words; asks volumed nothing.
 """
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from tests.lab import rows
 from volumed.db.key_file import KeyFile
 from volumed.db.sealing import Seal
 
@@ -30,16 +29,18 @@ def keys(state: Path) -> list[str]:
 
 def credentials(state: Path) -> dict[str, dict[str, str]]:
     """User name and password of each attachment whose secret opens, by its id."""
-    path = state / "volumed.db"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
-        found = connection.execute("SELECT id, credentials FROM attachments WHERE credentials IS NOT NULL").fetchall()
-    opened = {attachment_id: opened_by(keys(state), attachment_id, stored) for attachment_id, stored in found}
+    found = rows.select(state, "SELECT id, credentials FROM attachments WHERE credentials IS NOT NULL")
+    opened = {row["id"]: opened_by(keys(state), row["id"], _token(row["credentials"])) for row in found}
     return {attachment_id: secret for attachment_id, secret in opened.items() if secret is not None}
 
 
-def opened_by(known: list[str], attachment_id: str, stored: str) -> dict[str, str] | None:
-    """What the column's JSON text holds, None where no key opens it for this row."""
-    token: Any = json.loads(stored)
+def _token(stored: Any) -> Any:
+    """A text of JSON on SQLite, its value elsewhere."""
+    return json.loads(stored) if str(stored).startswith('"') else stored
+
+
+def opened_by(known: list[str], attachment_id: str, token: Any) -> dict[str, str] | None:
+    """What the sealed ``token`` holds, None where no key opens it for this row."""
     if not known:
         return None
     try:

@@ -7,14 +7,12 @@ the rows, and the keys by the key file. Looked for are words as they are: nothin
 
 import os
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 
-from tests.lab import sealed
+from tests.lab import rows, sealed
 from volumed.model.credentials import LENGTH
 
 #: Seconds between two looks at the process table.
@@ -170,30 +168,16 @@ def _without_keys(path: Path) -> bytes:
 
 
 def _has_schema(state: Path) -> bool:
-    return "attachments" in _tables(state)
-
-
-def _tables(state: Path) -> list[str]:
-    if not (state / "volumed.db").exists():
-        return []
-    with _database(state) as connection:
-        return [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return "attachments" in rows.tables(state)
 
 
 def _values(state: Path) -> Iterator[tuple[str, bytes]]:
     """Every text in every row; a table's file may hold it in two pieces."""
-    for table in _tables(state):
-        with _database(state) as connection:
-            rows = connection.execute(f'SELECT * FROM "{table}"')
-            names = [column[0] for column in rows.description]
-            for row in rows:
-                for name, value in zip(names, row, strict=True):
-                    if isinstance(value, str | bytes):
-                        yield f"{table}.{name}", value.encode() if isinstance(value, str) else value
-
-
-def _database(state: Path) -> "closing[sqlite3.Connection]":
-    return closing(sqlite3.connect(f"file:{state}/volumed.db?mode=ro", uri=True, timeout=20))
+    for table in rows.tables(state):
+        for row in rows.select(state, f"SELECT * FROM {table}"):
+            for name, value in row.items():
+                if isinstance(value, str | bytes | dict | list):
+                    yield f"{table}.{name}", value if isinstance(value, bytes) else str(value).encode()
 
 
 _SAMPLER = _Sampler()

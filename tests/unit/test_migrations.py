@@ -1,6 +1,7 @@
 """The migrations make the schema that the code knows, and refuse what they do not know."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,27 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(database: Database,
     with database.reading() as tx:
         assert "colour" not in {column["name"] for column in inspect(tx).get_columns("pools")}
         tx.execute(select(1))
+
+
+@pytest.mark.parametrize(
+    ("revision", "refusal"),
+    [
+        ("0001", "the schema is at 0001, this release needs"),
+        (None, "the schema is at nothing, this release needs"),
+        ("9998", None),
+        ("9999-needs-0001", None),
+        ("9999-needs-9998", "made for releases from 9998 on"),
+    ],
+)
+def test_a_service_works_with_a_schema_that_a_newer_release_has_added_to(
+    tmp_path: Path, revision: str | None, refusal: str | None
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/volumed.db")
+    migrate.upgrade(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if revision:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+    with pytest.raises(ConfigurationError, match=refusal) if refusal else nullcontext():
+        migrate.check(database)
+    database.close()

@@ -1,4 +1,7 @@
-"""``volumed-manage``: what an administrator does in a state folder while no service runs."""
+"""``volumed-manage``: what an administrator does beside the services, in a state folder or on a fleet.
+
+With ``--state`` it is everything in one folder, while no service runs there; with ``--config-file`` alone, a fleet.
+"""
 
 import argparse
 import logging
@@ -7,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volumed.cmd import manage_fleet
+
 if TYPE_CHECKING:
+    from volumed.launch.alone import Taken
     from volumed.launch.wishes import Wishes
 
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -39,7 +45,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from volumed.launch import alone
 
     body = wanted_repair(options)
-    answer = answer_of(alone.examine(_wishes(options), None if body is None else body["repair"]))
+    answer = answer_of(alone.examine(_place(options), None if body is None else body["repair"]))
     print_answer(answer, options.json)
     return answer.exit_status
 
@@ -47,15 +53,30 @@ def _doctor(options: argparse.Namespace) -> int:
 def _rotate(options: argparse.Namespace) -> int:
     from volumed.launch import alone, keys
 
-    print(alone.on_database(_wishes(options), lambda database: keys.rotate(database, options.new_key)))
+    print(alone.on_database(_place(options), lambda database: keys.rotate(database, options.new_key)))
     return 0
 
 
 def _replace(options: argparse.Namespace) -> int:
     from volumed.launch import alone, keys
 
-    print(alone.on_database(_wishes(options), keys.replace))
+    print(alone.on_database(_place(options), keys.replace))
     return 0
+
+
+def _print_key(options: argparse.Namespace) -> int:
+    from volumed.db.key_file import new_key
+
+    print(new_key().decode())
+    return 0
+
+
+def _place(options: argparse.Namespace) -> "Taken":
+    from volumed.launch import alone
+
+    if options.config_file and options.state is None:
+        return alone.node(options.config_file)
+    return alone.folder(_wishes(options))
 
 
 def _wishes(options: argparse.Namespace) -> "Wishes":
@@ -73,10 +94,13 @@ def _wishes(options: argparse.Namespace) -> "Wishes":
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="volumed-manage", description="Work in a state folder while no service runs.")
+    parser = argparse.ArgumentParser(
+        prog="volumed-manage", description="Work in a state folder while no service runs, or on a fleet."
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_doctor(commands)
     _add_secrets(commands)
+    manage_fleet.register(commands)
     return parser
 
 
@@ -110,12 +134,19 @@ def _add_secrets(commands: "_Commands") -> None:
     replace.set_defaults(run=_replace)
     for each in (rotate, replace):
         _folder_options(each)
+    new_key = what.add_parser("new-key", help="print a key for the file that all nodes of a fleet have")
+    new_key.set_defaults(run=_print_key)
 
 
 def _folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder (default: ~/.local/share/volumed)")
     parser.add_argument(
-        "--config-file", type=Path, action="append", default=[], metavar="FILE", help="read after DIR/volumed.conf"
+        "--config-file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="with --state, read after DIR/volumed.conf; without, the configuration of a fleet",
     )
 
 

@@ -6,6 +6,12 @@ GROUP = "api"
 
 OPTIONS = [
     cfg.StrOpt("auth_strategy", default="noauth", choices=["noauth"], help="How callers are identified."),
+    cfg.StrOpt("listen", default="127.0.0.1:8776", help="Address and port of volumed-api; port 0 takes a free one."),
+    cfg.BoolOpt(
+        "allow_remote_noauth",
+        default=False,
+        help="Listen beyond this machine although auth_strategy = noauth believes everybody.",
+    ),
     cfg.IntOpt("workers", default=8, min=1, help="Threads that answer requests; more than a few only fight."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Rows that one page of a list has at most."),
     cfg.IntOpt("max_request_body_size", default=114688, min=1024, help="Bytes of a request's body at most."),

@@ -35,13 +35,24 @@ def version(database: Database) -> str | None:
         raise ConfigurationError(option=f"[database] connection {database.url!r}", reason=reason) from error
 
 
+#: In a revision's name: what follows is the oldest release (by its newest revision) that can work with it.
+_NEEDS = "-needs-"
+
+
 def check(database: Database) -> None:
-    """Raise ``ConfigurationError`` unless the database is at the revision of this release."""
+    """Raise ``ConfigurationError`` unless this release can work with the database.
+
+    A revision of a newer release only adds, so this one works with it, as services of two releases side by side want;
+    the first one that takes something away is called ``REVISION-needs-OLDEST``, and refuses what is older.
+    """
     found = version(database)
-    if found != NEWEST:
-        raise ConfigurationError(
-            option="[database] connection", reason=f"the schema is at {found or 'nothing'}, this release needs {NEWEST}"
-        )
+    if found is None or found < NEWEST:
+        reason = f"the schema is at {found or 'nothing'}, this release needs {NEWEST}: volumed-manage db upgrade"
+        raise ConfigurationError(option="[database] connection", reason=reason)
+    needed = found.partition(_NEEDS)[2]
+    if needed > NEWEST:
+        reason = f"the schema is at {found}, made for releases from {needed} on; this one knows up to {NEWEST}"
+        raise ConfigurationError(option="[database] connection", reason=reason)
 
 
 def upgrade(database: Database, to: str = NEWEST, migrations: Path = MIGRATIONS) -> None:

@@ -202,6 +202,12 @@ def _due(worker: str, age: float, rested: bool = False) -> Any:
     )
 
 
+def live_in(tx: Connection, queue: str, limit: int = 500) -> list[str]:
+    """The ids of the live operations in a queue, oldest first."""
+    wanted = select(operations.c.id).where(operations.c.queue == queue, operations.c.state.in_(_LIVE))
+    return list(tx.execute(wanted.order_by(operations.c.updated_at).limit(limit)).scalars())
+
+
 def place(tx: Connection, operation_id: str, attempt: int, queue: str, placement: Json) -> bool:
     """Hand the operation from the scheduler to ``queue``; False when another scheduler was first."""
     placed = tx.execute(
@@ -210,6 +216,18 @@ def place(tx: Connection, operation_id: str, attempt: int, queue: str, placement
         )
     )
     return bool(placed.rowcount)
+
+
+def move_over(tx: Connection, operation_id: str, attempt: int, lost: str, queue: str, placement: Json) -> bool:
+    """Hand the operation from ``lost``, whose service never took it, to ``queue``; False when it was after all."""
+    moved = update(operations).where(
+        operations.c.id == operation_id,
+        operations.c.queue == lost,
+        operations.c.attempt == attempt,
+        operations.c.state == _O.QUEUED,
+        operations.c.claims == 0,
+    )
+    return bool(tx.execute(moved.values(queue=queue, placement=placement, updated_at=now())).rowcount)
 
 
 def postpone(

@@ -1,6 +1,6 @@
 """Queries of creates that wait for a place; placing them is in ``operations`` and ``pools``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -24,6 +24,17 @@ def to_place(tx: Connection, operation_id: str) -> tuple[Operation, Volume | Non
     width = len(operations.c)
     volume = None if values[width] is None else Volume(*values[width:-1])
     return Operation(*values[:width]), volume, values[-1]
+
+
+def stranded(tx: Connection, hosts: Collection[str], limit: int = 100) -> Sequence[str]:
+    """Creates that were handed to one of ``hosts`` (``host@backend``) and never taken there; their operations' ids."""
+    wanted = select(operations.c.id).where(
+        operations.c.queue.in_(sorted(hosts)),
+        operations.c.state == OperationState.QUEUED,
+        operations.c.claims == 0,
+        operations.c.kind == "volume.create",
+    )
+    return list(tx.execute(wanted.order_by(operations.c.updated_at).limit(limit)).scalars())
 
 
 def unplaced_volumes(tx: Connection, age: float, limit: int = 100) -> Sequence[Volume]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from volumed.db.clock import SECOND, now
 from volumed.db.tables import services
@@ -51,6 +51,21 @@ def report(tx: Connection, binary: str, host: str, incarnation: str, state: str,
         state=state, state_reason=reason, report_count=services.c.report_count + 1, updated_at=now()
     )
     return bool(tx.execute(reported).rowcount)
+
+
+def find_with_age(tx: Connection, binary: str, host: str) -> tuple[Service, float]:
+    """The service and the seconds since its last report, by the database's clock. Raises ``NotFound``."""
+    wanted = select(services, (now() - services.c.updated_at).label("age"))
+    row = tx.execute(wanted.where(services.c.host == host, services.c.binary == binary)).first()
+    if row is None:
+        raise NotFound(resource_type="service", resource_id=f"{binary} on {host}")
+    return Service(*row[:-1]), row[-1] / SECOND
+
+
+def remove(tx: Connection, binary: str, host: str, incarnation: str) -> bool:
+    """Forget the service, unless another process has become it meanwhile."""
+    forgotten = delete(services).where(services.c.host == host, services.c.binary == binary)
+    return bool(tx.execute(forgotten.where(services.c.incarnation == incarnation)).rowcount)
 
 
 def set_disabled(tx: Connection, binary: str, host: str, disabled: bool, reason: str | None) -> Service:

@@ -47,6 +47,12 @@ def in_transit_without_operation(tx: Connection, host: str, age: float, limit: i
     return [Volume(*row) for row in tx.execute(wanted)]
 
 
+def any_on(tx: Connection, host: str) -> bool:
+    """Whether there is a volume on ``host@backend``."""
+    wanted = select(volumes.c.id).where(volumes.c.host.startswith(host + "#", autoescape=True))
+    return tx.execute(wanted.limit(1)).first() is not None
+
+
 def placed_on(tx: Connection, host: str) -> list[Volume]:
     """Every volume on ``host@backend``."""
     wanted = select(volumes).where(volumes.c.host.startswith(host + "#", autoescape=True))

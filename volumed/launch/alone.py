@@ -1,13 +1,15 @@
-"""The doctor without services: alone in a state folder, by the same locks as they.
+"""The doctor without services: alone in a state folder or on a node of a fleet, by the same locks as they.
 
 Looks at every backend whose driver can be set up, and carries the repairs out itself, one after the other.
 """
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -19,8 +21,8 @@ from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
-from volumed.launch import keys
-from volumed.launch.embedded import configure, open_database, row_examiner
+from volumed.launch import configuration, keys
+from volumed.launch.assembly import open_database, row_examiner, service_lock
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
 from volumed.model.context import RequestContext
@@ -28,45 +30,67 @@ from volumed.model.errors import BackendError, ConfigurationError
 from volumed.model.findings import Finding
 from volumed.model.records import Json
 from volumed.operations.engine import Engine
-from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
+from volumed.operations.locks import NodeLocks
 from volumed.volume.worker import rules_of
 
 
-def examine(wishes: Wishes, repair: Json | None) -> Json:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node as the commands see it: its configuration, its folder, and the key file that would be its own."""
+
+    conf: cfg.ConfigOpts
+    state: Path
+    own_key: Path
+
+
+#: Has a place to itself while it is open.
+Taken = AbstractContextManager[Place]
+
+
+@contextmanager
+def folder(wishes: Wishes) -> Iterator[Place]:
+    """A state folder with everything in it. Raises ``ServiceLocked`` while its ``volumed up`` runs."""
+    found = StateFolder(wishes.state)
+    if not found.path.is_dir():
+        raise ConfigurationError(option="--state", reason=f"there is no folder {found.path}")
+    os.umask(0o077)
+    found.take()
+    try:
+        yield Place(configuration.of_folder(wishes, found), found.path, found.secrets_key)
+    finally:
+        found.release()
+
+
+@contextmanager
+def node(files: Sequence[Path]) -> Iterator[Place]:
+    """This node of the fleet that ``files`` describe; each backend that is looked at must not be running."""
+    conf = configuration.of_fleet(files)
+    state = Path(conf.state_path)
+    yield Place(conf, state, state / "secrets.key")
+
+
+def examine(taken: Taken, repair: Json | None) -> Json:
     """Look, after the repair that is asked for, in the words of the REST API.
 
     ``repair`` is ``{"finding": ID}``, ``{"all": True}`` or None. Raises ``ServiceLocked`` naming the service that runs,
     ``ConfigurationError`` for a folder without a database of this release, ``NotFound`` for an unknown finding.
     """
-    with _taken(wishes) as (conf, folder), _database(conf, folder) as database, ExitStack() as held:
+    with taken as place, _database(place) as database, ExitStack() as held:
         keys.unlock(database)
-        alone = _Alone(conf, database, folder, held)
+        alone = _Alone(place, database, held)
         repairs = alone.repair(repair.get("finding")) if repair is not None else None
         return alone.look() | ({} if repairs is None else {"repairs": repairs})
 
 
-def on_database(wishes: Wishes, work: Callable[[Database], str]) -> str:
-    """Run ``work`` on the folder's database while no service runs; returns what it says. Raises as ``examine``."""
-    with _taken(wishes) as (conf, folder), _database(conf, folder) as database:
+def on_database(taken: Taken, work: Callable[[Database], str]) -> str:
+    """Run ``work`` on the place's database; returns what it says. Raises as ``examine``."""
+    with taken as place, _database(place) as database:
         return work(database)
 
 
 @contextmanager
-def _taken(wishes: Wishes) -> Iterator[tuple[cfg.ConfigOpts, StateFolder]]:
-    folder = StateFolder(wishes.state)
-    if not folder.path.is_dir():
-        raise ConfigurationError(option="--state", reason=f"there is no folder {folder.path}")
-    os.umask(0o077)
-    folder.take()
-    try:
-        yield configure(wishes, folder), folder
-    finally:
-        folder.release()
-
-
-@contextmanager
-def _database(conf: cfg.ConfigOpts, folder: StateFolder) -> Iterator[Database]:
-    database = open_database(conf, folder)
+def _database(place: Place) -> Iterator[Database]:
+    database = open_database(place.conf, place.own_key)
     try:
         migrate.check(database)
         yield database
@@ -75,13 +99,13 @@ def _database(conf: cfg.ConfigOpts, folder: StateFolder) -> Iterator[Database]:
 
 
 class _Alone:
-    """Every backend of the folder that can be looked at; ``held`` lets go of them."""
+    """Every backend of the place that can be looked at; ``held`` lets go of them."""
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, folder: StateFolder, held: ExitStack) -> None:
-        self._conf = conf
+    def __init__(self, place: Place, database: Database, held: ExitStack) -> None:
+        self._conf = conf = place.conf
         self._database = database
-        self._folder = folder
-        self._locks = NodeLocks(folder.path / "locks")
+        self._state = place.state
+        self._locks = NodeLocks(place.state / "locks")
         self._rows = row_examiner(conf, database, serving=False)
         self._backends: dict[str, BackendExaminer] = {}
         self._not_looked_at: dict[str, str] = {}
@@ -90,13 +114,13 @@ class _Alone:
 
     def _open(self, name: str, held: ExitStack) -> None:
         host = f"{self._conf.host}@{name}"
-        lock = ServiceLock(self._folder.path / "locks" / f"{SERVICE_PREFIX}{host}.lock", f"volumed-volume {host}")
+        lock = service_lock(self._state, "volumed-volume", host)
         lock.take(f"pid {os.getpid()} (volumed-manage doctor)")
         held.callback(lock.release)
         with self._database.reading() as tx:
             owner = Owner(deployment.get_id(tx), name)
         options = self._conf[name]
-        driver = load_driver(self._conf, Setup(name, self._conf.host, owner, options, self._folder.path))
+        driver = load_driver(self._conf, Setup(name, self._conf.host, owner, options, self._state))
         held.callback(partial(_close, driver))
         try:
             driver.do_setup()

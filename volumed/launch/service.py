@@ -4,6 +4,7 @@ Knows the life cycle; knows nothing of what a manager does.
 """
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Sequence
@@ -15,10 +16,12 @@ from oslo_service import service
 
 from volumed.db import services
 from volumed.db.engine import Database
+from volumed.operations.locks import ServiceLock
 from volumed.operations.periodic import PeriodicTask, PeriodicTasks
 from volumed.rpc import transport as rpc
 from volumed.rpc.dispatcher import Endpoint, RpcDispatcher, highest_version
 from volumed.rpc.listener import Listener
+from volumed.rpc.pins import REFRESH_INTERVAL, Pins
 
 LOG = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class Manager(Endpoint, Protocol):
         """What may be called on this service, itself among it."""
 
     def init_host(self) -> None:
-        """Begin to work; never waits for a backend or for old work."""
+        """Begin to work, as the only process of this host; never waits for a backend or for old work."""
 
     def listening(self) -> None:
         """Messages arrive from now on, or again: what was announced before may have been missed and is announced again,
@@ -62,15 +65,28 @@ class Identity:
 
 
 class Service(service.ServiceBase):  # type: ignore[misc]
-    """Runs ``manager`` as ``identity``; hosted by oslo.service's launcher. ``transport`` becomes its own."""
+    """Runs ``manager`` as ``identity``; hosted by oslo.service's launcher.
+
+    ``transport`` becomes its own, and ``lock`` is held for life: there is one process of a service. ``pins`` are those
+    of what it sends; they are kept up to date here.
+    """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, database: Database, identity: Identity, manager: Manager, transport: Any
+        self,
+        conf: cfg.ConfigOpts,
+        database: Database,
+        identity: Identity,
+        manager: Manager,
+        transport: Any,
+        lock: ServiceLock,
+        pins: Pins | None = None,
     ) -> None:
         self._conf = conf
         self._database = database
         self._manager = manager
         self._transport = transport
+        self._lock = lock
+        self._pins = pins
         self._listener = Listener(
             transport,
             conf.rpc.control_exchange,
@@ -87,7 +103,10 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._reports = PeriodicTasks(f"report {identity.host}", reports, conf.report_interval, 0)
         self._told: tuple[str, str | None] | None = None
         self._tasks = PeriodicTasks(
-            identity.host, manager.periodic_tasks(), conf.periodic_interval, conf.periodic_fuzzy_delay
+            identity.host,
+            [*manager.periodic_tasks(), PeriodicTask("version pins", self._refresh_pins, REFRESH_INTERVAL)],
+            conf.periodic_interval,
+            conf.periodic_fuzzy_delay,
         )
         self._drain = threading.Thread(target=self._stop, name=f"stop {identity.host}")
         self._started = threading.Event()
@@ -97,9 +116,14 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self.failure: Exception | None = None
 
     def start(self) -> None:
-        """Be recorded, let the manager begin, take messages, report. A failure is kept in ``failure``."""
+        """Be the only one, be recorded, let the manager begin, take messages, report.
+
+        A failure is kept in ``failure``: ``ServiceLocked`` where another process is this service.
+        """
         try:
+            self._lock.take(f"process {os.getpid()}, incarnation {self.identity.incarnation}")
             self._database.write(self._register)
+            self._refresh_pins()
             self._manager.init_host()
             self._listener.start()
             self._manager.listening()
@@ -128,7 +152,18 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._stopped.wait()
 
     def reset(self) -> None:
-        """Nothing of a service's configuration changes while it runs."""
+        """Nothing of a service's configuration changes while it runs; the others' versions may have."""
+        self._refresh_pins()
+
+    def state(self) -> tuple[str, str | None]:
+        """The manager's; one that is well and has not been able to listen yet is still ``starting``."""
+        state, reason = self._manager.state()
+        trouble = self._listener.trouble
+        return ("starting", trouble) if trouble and state == "up" else (state, reason)
+
+    def _refresh_pins(self) -> None:
+        if self._pins is not None:
+            self._pins.refresh()
 
     def _register(self, tx: Any) -> None:
         identity = self.identity
@@ -144,17 +179,11 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         )
 
     def _report(self) -> None:
-        self._tell(*self._state())
-
-    def _state(self) -> tuple[str, str | None]:
-        """The manager's; one that is well and has not been able to listen yet is still ``starting``."""
-        state, reason = self._manager.state()
-        trouble = self._listener.trouble
-        return ("starting", trouble) if trouble and state == "up" else (state, reason)
+        self._tell(*self.state())
 
     def _report_change(self) -> None:
         """A service that has come up, or cannot, says so at once."""
-        if self._state() != self._told:
+        if self.state() != self._told:
             self._report()
 
     def _tell(self, state: str, reason: str | None) -> None:
@@ -178,6 +207,7 @@ class Service(service.ServiceBase):  # type: ignore[misc]
             ):
                 self._try(step)
             rpc.close(self._transport)
+            self._lock.release()
             LOG.info("service %s on %s has stopped", self.identity.binary, self.identity.host)
         finally:
             self._stopped.set()

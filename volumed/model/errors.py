@@ -170,6 +170,27 @@ class ServiceLocked(VolumedError):
     message = "{service} is already running as {holder} (lock {path})"
 
 
+class ServiceAlive(VolumedError):
+    """A service that is to be forgotten still reports."""
+
+    message = "{binary} on {host} reported {age} s ago: stop it first"
+
+
+class ServiceInUse(VolumedError):
+    """A service that is to be forgotten is still needed."""
+
+    message = (
+        "{binary} on {host} has volumes or work ({operations} live operations): move or delete them first, or, if the"
+        " node never comes back, remove it as lost"
+    )
+
+
+class ServiceLost(VolumedError):
+    """An operation ended because whoever had it never comes back."""
+
+    message = "{host} was removed as lost: what it was asked for was not done, or nobody knows"
+
+
 class ConfigurationError(VolumedError):
     """The configuration names something that is wrong; nothing was started."""
 

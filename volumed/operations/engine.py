@@ -15,7 +15,7 @@ from volumed.db.engine import Database
 from volumed.db.operations import LONGEST_PAUSE
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import LostHold, ServiceUnavailable, VolumedError
-from volumed.model.records import Operation
+from volumed.model.records import Json, Operation
 from volumed.operations.blocked import Call
 from volumed.operations.locks import NodeLocks
 from volumed.operations.procedure import Procedure
@@ -101,6 +101,18 @@ class Engine:
         finally:
             self._running.pop(operation_id, None)
             self._means.cancelled.discard(operation_id)
+
+    def abandon(self, operation_id: str, error: Json) -> bool:
+        """End the operation ``failed`` without its backend; False when it has ended, or waits for another one."""
+        token = str(uuid.uuid4())
+        claimed = self._database.write(operations.claim, operation_id, self._queue, self._worker, token, False, True)
+        if claimed is None:
+            return False
+        if claimed.kind in self._procedures:
+            Run(self._means, self._procedures[claimed.kind], claimed).abandon(error)
+        else:
+            self._database.write(operations.fail, claimed, error, claimed.timeline)
+        return True
 
     def _run(self, claimed: Operation) -> None:
         try:

@@ -195,6 +195,15 @@ class Run:
         elsewhere = self._procedure.elsewhere
         self._end_failed(work, self._poisonous(), elsewhere.cleanup(work) if elsewhere else None)
 
+    def abandon(self, error: Json) -> None:
+        """End it without its backend, which is lost: nothing is undone there, and nothing of it is waited for."""
+        try:
+            work = self._procedure.prepare(self._operation)
+        except NotFound:
+            work = None
+        self._database.write(self._write_failure, work, error)
+        LOG.warning("operation %s (%s) is abandoned: %s", self._operation.id, self._operation.kind, error["message"])
+
     # --- failure ----------------------------------------------------------------------------------------------------
 
     def _failed(self, work: Work, position: int, error: Exception) -> None:

@@ -74,6 +74,14 @@ class Fleet:
             reports = self._reported.current()
             return self._pools_of(reports), self._awaited_beside(reports)
 
+    def silent(self) -> list[str]:
+        """The volume services (``host@backend``) that have not been heard of for the down time."""
+        with self._lock:
+            self._pools_of(self._reported.current())
+            if self._clock() - self._jumped < self._down_time:
+                return []
+            return [host for host, (_, age) in self._rows.services.items() if age > self._down_time]
+
     def expire(self) -> None:
         """Read the rows again at the next look: they turned out to be old."""
         with self._lock:

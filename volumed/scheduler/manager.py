@@ -43,6 +43,13 @@ class _Adopt:
     request_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Rescue:
+    """The job to place a create elsewhere whose backend is down and has never taken it."""
+
+    operation_id: str
+
+
 class SchedulerManager:
     """One scheduler; any number of them may run. ``scheduler_host`` names it in the log."""
 
@@ -68,7 +75,7 @@ class SchedulerManager:
             attempts=conf.operations.scheduler_max_attempts,
             timeout=conf.operations.placement_timeout,
         )
-        self._workers: Workers[str | _Adopt] = Workers(WORKERS, self._work)
+        self._workers: Workers[str | _Adopt | _Rescue] = Workers(WORKERS, self._work)
         self._sweep = Sweep("scheduler", conf.operations.sweep_interval, self._look)
         self._lock = threading.Lock()
         self._postponed: set[str] = set()
@@ -151,7 +158,10 @@ class SchedulerManager:
 
     # --- work ---
 
-    def _work(self, job: "str | _Adopt") -> None:
+    def _work(self, job: "str | _Adopt | _Rescue") -> None:
+        if isinstance(job, _Rescue):
+            self._placer.rescue(job.operation_id)
+            return
         if isinstance(job, _Adopt):
             operation_id = adoption.operation_of(self._database, job.volume_id, job.request_id)
         else:
@@ -179,14 +189,18 @@ class SchedulerManager:
 
     def _look(self) -> None:
         """Find what waits for a place and was not woken, and creates that nobody made an operation for."""
+        silent = self._fleet.silent()
         with self._database.reading() as tx:
             due = operations.due(tx, operations.SCHEDULER_QUEUE, self._incarnation, self._look_age)
             orphans = placements.unplaced_volumes(tx, self._sweep_age)
+            stranded = placements.stranded(tx, silent) if silent else ()
         self._look_age = self._sweep_age
         for each in due:
             self._workers.submit(each.id)
         for volume in orphans:
             self._workers.submit(_Adopt(volume.id, f"req-{volume.id}"))
+        for operation_id in stranded:
+            self._workers.submit(_Rescue(operation_id))
 
     def _forget_stale(self) -> None:
         self._reported.current()

@@ -86,6 +86,40 @@ class Placer:
             self._waiting.pop(operation_id, None)
         return outcome
 
+    def rescue(self, operation_id: str) -> Outcome:
+        """Place a create elsewhere that a service which is down never took; where nobody else can, it waits for it."""
+        with self._database.reading() as tx:
+            operation = operations.get(tx, operation_id)
+            volume = volumes.find(tx, operation.volume_id)
+        if volume is None or volume.host is None or operation.args.get("host_given"):
+            return Outcome.NOTHING
+        candidates, _ = self._fleet.look()
+        decision = decide(request_of(operation, volume), candidates, self._filters, self._weighers)
+        if decision.chosen is None or decision.chosen.backend == operation.queue:
+            return Outcome.NOTHING
+        record = decision.record() | {"attempt": operation.attempt, "moved_from": operation.queue}
+        try:
+            crash_point("volume.create.rescue.before")
+            self._database.write(_move_over, operation, volume, decision.chosen, record)
+        except (_Taken, _Spent, IllegalMove, NotFound):
+            return Outcome.NOTHING
+        crash_point("volume.create.rescue.after")
+        LOG.warning(
+            "operation %s: volume %s was never taken by %s, which is down; it is placed on %s",
+            operation.id,
+            volume.id,
+            operation.queue,
+            decision.chosen.host,
+        )
+        self._wake(operation, volume, decision.chosen)
+        return Outcome.PLACED
+
+    def _wake(self, operation: Operation, volume: Volume, pool: Pool) -> None:
+        self._fleet.spent(pool.storage_id, volume.size)
+        self._volume.create_volume(
+            _context_of(operation), pool.host, volume.id, operation.id, volume.snapshot_id, volume.source_volid
+        )
+
     def _place(self, operation_id: str) -> Outcome:
         with self._database.reading() as tx:
             found = placements.to_place(tx, operation_id)
@@ -124,11 +158,8 @@ class Placer:
         crash_point("volume.create.place.before")
         self._database.write(_hand_over, operation, volume, pool, record)
         crash_point("volume.create.place.after")
-        self._fleet.spent(pool.storage_id, volume.size)
         LOG.info("operation %s: volume %s of %s GiB is placed on %s", operation.id, volume.id, volume.size, pool.host)
-        self._volume.create_volume(
-            _context_of(operation), pool.host, volume.id, operation.id, volume.snapshot_id, volume.source_volid
-        )
+        self._wake(operation, volume, pool)
         return Outcome.PLACED
 
     def _wait_or_refuse(
@@ -178,6 +209,20 @@ def _hand_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool,
     volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
     if not operations.place(tx, operation.id, operation.attempt, pool.backend, record):
         raise _Taken
+    _spend(tx, volume, pool)
+
+
+def _move_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool, record: Json) -> None:
+    creating = VolumeStatus.CREATING
+    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
+    if not operations.move_over(tx, operation.id, operation.attempt, operation.queue, pool.backend, record):
+        raise _Taken
+    _spend(tx, volume, pool)
+    if volume.storage_id is not None:
+        pools.adjust(tx, volume.storage_id, -volume.size, -1)
+
+
+def _spend(tx: Connection, volume: Volume, pool: Pool) -> None:
     ceiling = ENDLESS if isinf(pool.ceiling) else pool.ceiling
     if not pools.allocate(tx, pool.storage_id, volume.size, ceiling, pool.backend):
         raise _Spent

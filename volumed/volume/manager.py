@@ -69,7 +69,7 @@ class VolumeManager:
         return (self, DiagnosisEndpoint(self._worker), OperationEndpoint(self._worker))
 
     def init_host(self) -> None:
-        """Become the backend's one process and start it up in the background. Raises ``ServiceLocked``."""
+        """Start the backend up in the background."""
         self._worker.start()
 
     def listening(self) -> None:

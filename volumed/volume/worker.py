@@ -23,7 +23,7 @@ from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine
 from volumed.operations.examination import BackendExaminer
 from volumed.operations.lanes import LONG, SHORT, SUSPECT, Lanes
-from volumed.operations.locks import SERVICE_PREFIX, NodeLocks, ServiceLock
+from volumed.operations.locks import NodeLocks
 from volumed.operations.procedure import Procedure
 from volumed.operations.rules import Rules
 from volumed.operations.sweep import Sweep
@@ -85,7 +85,6 @@ class BackendWorker:
         self._scheduler = scheduler
         self._incarnation = incarnation
         folder = state_path / "locks"
-        self._lock = ServiceLock(folder / f"{SERVICE_PREFIX}{self.host}.lock", f"volumed-volume {self.host}")
         self._locks = NodeLocks(folder)
         self._driver = _driver(conf, name, database, state_path)
         self._backend = Backend(self.host, self._driver, database, conf[name].export_on_create)
@@ -149,8 +148,7 @@ class BackendWorker:
         )
 
     def start(self) -> None:
-        """Become the backend's one process and start it up in the background. Raises ``ServiceLocked``."""
-        self._lock.take(f"incarnation {self._incarnation}")
+        """Start the backend up in the background."""
         self._startup.start()
 
     def _ready(self) -> None:
@@ -201,7 +199,6 @@ class BackendWorker:
         self._reporter.stop()
         self._ends.stop()
         self._driver.close()
-        self._lock.release()
 
     def check_target(self) -> None:
         """Restore what the target lost, or what could not be restored before; say ``down`` while it does not work."""

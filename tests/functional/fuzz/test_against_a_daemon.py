@@ -9,6 +9,8 @@ from tests.lab.daemon import Daemon
 from tests.lab.generated_requests import CASES, SEED, Request, labels, requests_of, share_of_each
 from tests.lab.published import published
 
+pytestmark = pytest.mark.embedded_only("the application is the same; 5,000 requests are enough once")
+
 #: Of all cases this part is asked of a daemon.
 SHARE = 10
 

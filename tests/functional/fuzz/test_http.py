@@ -16,6 +16,8 @@ from tests.functional.fuzz.wire import Answer, Wire, request, wire
 from tests.lab.daemon import Daemon
 from tests.lab.published import published
 
+pytestmark = pytest.mark.embedded_only("it speaks to one server with sockets of its own")
+
 CREATE = json.dumps({"volume": {"size": 1, "name": "torture"}}).encode()
 
 #: Threads that answer, by default; half requests are more than these.

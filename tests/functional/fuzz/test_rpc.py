@@ -24,6 +24,8 @@ from volumed.rpc import in_process, scheduler_client, volume_client
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.volume_client import VolumeClient
 
+pytestmark = pytest.mark.embedded_only("it runs on a service in this process")
+
 #: What a message that is wrong is answered with.
 REFUSALS = frozenset(
     {"InvalidMessage", "NoSuchMethod", "UnsupportedVersion", "InvalidField", "InvalidStatus", "NotFound", "Invalid"}
@@ -104,6 +106,7 @@ def test_a_mutated_message_to_a_manager_is_refused_and_changes_nothing(rig: Rig,
 @pytest.fixture
 def scheduler(rig: Rig) -> Iterator[str]:
     """The host of a real scheduler on the same bus."""
+    from volumed.launch.assembly import service_lock
     from volumed.launch.service import Identity, Service
     from volumed.rpc.transport import make_transport
     from volumed.scheduler.manager import SchedulerManager
@@ -111,7 +114,8 @@ def scheduler(rig: Rig) -> Iterator[str]:
     conf = rig.messenger._transport.conf
     manager = SchedulerManager(conf, rig.database, VolumeClient(rig.messenger), "node")
     identity = Identity("volumed-scheduler", scheduler_client.TOPIC, "node", "nova", str(uuid.uuid4()))
-    service = Service(conf, rig.database, identity, manager, make_transport(conf))
+    lock = service_lock(rig.pool.parent, identity.binary, identity.host)
+    service = Service(conf, rig.database, identity, manager, make_transport(conf), lock)
     service.start()
     service.wait_until_started()
     yield "node"

@@ -14,7 +14,7 @@ import requests
 
 from tests.lab.daemon import Daemon, refused, running_daemon
 
-pytestmark = pytest.mark.part("tgtd")
+pytestmark = [pytest.mark.embedded_only("it is about volumed up"), pytest.mark.part("tgtd")]
 
 
 @pytest.fixture

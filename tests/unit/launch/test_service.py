@@ -1,5 +1,6 @@
 """The life of a service, with a manager that takes notes and everything else real."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -15,6 +16,8 @@ from volumed.db import migrate
 from volumed.db.engine import Database
 from volumed.launch.service import Identity, Service
 from volumed.model.context import RequestContext
+from volumed.model.errors import ServiceLocked
+from volumed.operations.locks import ServiceLock
 from volumed.operations.periodic import PeriodicTask
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.transport import make_transport, register_options
@@ -83,9 +86,10 @@ class Place:
         self.conf.set_default("transport_url", f"kombu+in-process:///{uuid.uuid4().hex}")
         self.services: list[Service] = []
 
-    def service(self, manager: Notes, host: str = "node@disk") -> Service:
+    def service(self, manager: Notes, host: str = "node@disk", node: str = "node") -> Service:
         identity = Identity("volumed-volume", "topic", host, "nova", str(uuid.uuid4()))
-        self.services.append(Service(self.conf, self.database, identity, manager, make_transport(self.conf)))
+        lock = ServiceLock(self.path.with_name(f"{node}-{host}.lock"), f"volumed-volume {host}")
+        self.services.append(Service(self.conf, self.database, identity, manager, make_transport(self.conf), lock))
         return self.services[-1]
 
     def row(self, host: str = "node@disk") -> tuple[Any, ...]:
@@ -187,10 +191,25 @@ def test_a_service_whose_place_was_taken_says_so_and_leaves_the_row_alone(
 ) -> None:
     first = place.service(Notes())
     first.start()
-    second = place.service(Notes())
+    second = place.service(Notes(), node="another")
     second.start()
     until(lambda: "another process has become service volumed-volume on node@disk" in caplog.text)
     first.stop()
     first.wait()
     assert place.row()[0] == "up"
     assert place.row()[3] == second.identity.incarnation
+
+
+def test_a_second_process_of_a_service_on_one_node_is_refused_and_leaves_the_row_alone(place: Place) -> None:
+    first = place.service(Notes())
+    first.start()
+    manager = Notes()
+    second = place.service(manager)
+    second.start()
+    with pytest.raises(ServiceLocked, match=f"volumed-volume node@disk is already running as process {os.getpid()}"):
+        second.wait_until_started()
+    second.stop()
+    second.wait()
+    assert manager.seen == ["stop within 7 s"]
+    assert place.row()[0] != "down"
+    assert place.row()[3] == first.identity.incarnation

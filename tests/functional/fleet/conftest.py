@@ -1,0 +1,45 @@
+"""Tests of what only a fleet has: they make their own, whatever the deployment of the other tests."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.lab.daemon import looked_after
+from tests.lab.fleet import FleetDaemon
+
+#: Everything that waits waits shortly.
+QUICK = """\
+[DEFAULT]
+report_interval = 0.3
+service_down_time = 3
+periodic_fuzzy_delay = 0
+capability_interval = 1
+graceful_shutdown_timeout = 5
+[operations]
+sweep_interval = 0.5
+sweep_age = 0.2
+[file]
+target_helper = fake
+"""
+
+MakeFleet = Callable[..., FleetDaemon]
+
+
+@pytest.fixture
+def make_fleet() -> Iterator[MakeFleet]:
+    """Start a fleet with the nodes of these names beside its first one; at the end nothing is left of it."""
+    with ExitStack() as made:
+
+        def make(*nodes: str, configuration: str = QUICK) -> FleetDaemon:
+            fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")))
+            fleet.state.mkdir(mode=0o700)
+            (fleet.state / "volumed.conf").write_text(configuration)
+            for node in nodes:
+                fleet.add_node(node)
+            made.enter_context(looked_after(fleet))
+            return fleet
+
+        yield make

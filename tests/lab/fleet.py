@@ -1,0 +1,279 @@
+"""The services of a fleet with the face of one daemon: an API, a scheduler and a volume service with its backends.
+
+RabbitMQ and PostgreSQL are the run's; vhost and database are its own. Each service is forked from the process that has
+everything imported already (``tests/lab/nursery.py``); the trap is in all of them, and whoever passes it dies.
+"""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from tests.lab import nursery, postgresql, rabbitmq, rows
+from tests.lab.daemon import PATIENCE
+from tests.lab.nursery import Child, ForkedDaemon
+from volumed.db import migrate
+from volumed.db.engine import Database
+from volumed.db.key_file import KeyFile
+
+SERVICES = ("scheduler", "volume", "api")
+
+_CONFIGURATION = """\
+[DEFAULT]
+host = {host}
+state_path = {state}
+transport_url = {broker}
+enabled_backends = file
+periodic_fuzzy_delay = 5
+restart_pause_max = 1
+[database]
+connection = {database}
+secrets_key_file = {state}/secrets.key
+[file]
+volume_driver = file
+target_helper = tgt
+target_port = 0
+"""
+
+_SERVES = re.compile(r"^volumed-api serves (http://\S+)", re.MULTILINE)
+_STARTED = {
+    "scheduler": re.compile(r"service volumed-scheduler on \S+ has started"),
+    "volume": re.compile(r"service volumed-volume on \S+ has started|backend \S+ (ends|has ended): "),
+}
+
+
+class FleetDaemon(ForkedDaemon):
+    """See the module. ``services`` are the processes by name; a service that died is started again by ``start``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        broker_url: str | None = None,
+        database_url: str | None = None,
+    ) -> None:
+        """``broker_url`` and ``database_url``: a test's own, in place of those on the run's servers."""
+        super().__init__(folder, arguments, environment)
+        self.services: dict[str, Child] = {}
+        self._parts = ExitStack()
+        self.broker_url = broker_url or self._parts.enter_context(rabbitmq.shared().vhost()).url
+        self.database_url = database_url or self._parts.enter_context(postgresql.database(_template()))
+        #: Arguments of services beside the first three, by name.
+        self._more: dict[str, list[str]] = {}
+
+    def add_node(self, host: str, options: str = "") -> None:
+        """One more node with a volume service of its own, called by the host's name; started by the next ``start``.
+
+        ``options`` is more of its configuration. Its state is a folder of its own below the first node's.
+        """
+        state = self.state / "nodes" / host
+        state.mkdir(parents=True, mode=0o700)
+        path = state / "node.conf"
+        path.write_text(f"[DEFAULT]\nhost = {host}\nstate_path = {state}\n{options}")
+        self._more[host] = ["--config-file", str(path)]
+
+    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """``volumed-manage`` with this fleet's configuration; whatever it says."""
+        command = [sys.executable, "-m", "volumed.cmd.manage", *arguments, *self._files()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    # --- as a daemon ------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        return any(child.poll() is None for child in self.services.values())
+
+    @property
+    def pid(self) -> int:
+        """Of the first backend's process, which does what ``volumed up`` does on a volume."""
+        return self.backends()[0].pid
+
+    def _names(self) -> list[str]:
+        return [*SERVICES, *self._more]
+
+    def _files(self) -> list[str]:
+        return ["--config-file", str(self.state / "fleet.conf"), "--config-file", str(self.state / "volumed.conf")]
+
+    def spawn(self, environment: Mapping[str, str] | None = None) -> Any:
+        """Start every service that does not run."""
+        self._prepare()
+        with self.log.open("ab") as log:
+            self._start_of_log = log.tell()
+        self._awaited = [name for name in self._names() if not self._runs(name)]
+        for name in self._awaited:
+            self.services[name] = self._fork(name, environment or {})
+        return self.services[self._awaited[-1]] if self._awaited else None
+
+    def wait_until_serving(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while waits := [name for name in self._awaited if not self._serves(name)]:
+            if dead := [name for name in waits if self.services[name].poll() is not None]:
+                raise RuntimeError(f"{dead} ended before it served:\n{self.output()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{waits} do not serve after {PATIENCE:g} s:\n{self.output()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL for all services at once."""
+        family = self._all_processes()
+        for child in self.services.values():
+            child.kill()
+        for child in self.services.values():
+            child.wait(PATIENCE)
+        psutil.wait_procs(family, timeout=PATIENCE)
+
+    def stop(self) -> int:
+        """SIGTERM for all services at once; the first exit status that is not 0."""
+        return self.stop_services(*self.services)
+
+    def terminate(self) -> None:
+        for child in self.services.values():
+            child.send_signal(signal.SIGTERM)
+
+    def wait_for_death(self) -> None:
+        """Wait until the trap has killed somebody, and he is reaped."""
+        deadline = time.monotonic() + PATIENCE
+        while (victim := self.trap.victim) is None or not self._is_reaped(victim):
+            assert time.monotonic() < deadline, f"nobody died:\n{self.output()}"
+            time.sleep(0.01)
+
+    def _is_reaped(self, pid: int) -> bool:
+        own = [child for child in self.services.values() if child.pid == pid]
+        return own[0].poll() is not None if own else not psutil.pid_exists(pid)
+
+    def wait_for_death_or_rest(self, rest: float = 1.5) -> None:
+        """Wait until the trap has killed somebody; where it does not within ``rest`` seconds, everybody is killed."""
+        deadline = time.monotonic() + rest
+        while self.trap.victim is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self.trap.victim is None:
+            self.trap.disarm()
+            self.kill()
+        else:
+            self.wait_for_death()
+
+    def remove(self) -> list[str]:
+        try:
+            return super().remove()
+        finally:
+            self._parts.close()
+
+    # --- as a fleet -------------------------------------------------------------------------------------------------
+
+    def kill_service(self, name: str) -> None:
+        """SIGKILL for one service, with its children."""
+        child = self.services[name]
+        family = self._family_of(child)
+        child.kill()
+        child.wait(PATIENCE)
+        psutil.wait_procs(family, timeout=PATIENCE)
+
+    def stop_services(self, *names: str) -> int:
+        """SIGTERM for these at once; the first exit status that is not 0."""
+        running = [self.services[name] for name in names if self.services[name].poll() is None]
+        for child in running:
+            child.send_signal(signal.SIGTERM)
+        statuses = []
+        for child in running:
+            try:
+                statuses.append(child.wait(PATIENCE))
+            except TimeoutError:
+                self.kill()
+                raise RuntimeError(f"a service ignores SIGTERM:\n{self.output()}") from None
+        return next((status for status in statuses if status), 0)
+
+    def backends(self) -> list[psutil.Process]:
+        """The processes of the backends, children of the volume service."""
+        return self.family("volume")
+
+    def family(self, name: str) -> list[psutil.Process]:
+        """The processes of the service's children."""
+        return self._family_of(self.services[name])
+
+    def fork_again(self, name: str) -> Child:
+        """One more process of a service that runs; the caller ends it."""
+        return self._fork(name, {})
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        rows.tell(self.state, self.database_url)
+        key = KeyFile(self.state / "secrets.key", own=True)
+        if not key.exists():
+            key.make()
+        text = _CONFIGURATION.format(
+            host=socket.gethostname(), state=self.state, broker=self.broker_url, database=self.database_url
+        )
+        path = self.state / "fleet.conf"
+        path.touch(mode=0o600)
+        path.write_text(text)
+        (self.state / "volumed.conf").touch(mode=0o600)
+        self.watch.begin(self.state)
+
+    def _fork(self, name: str, environment: Mapping[str, str]) -> Child:
+        command = [*self._files(), *self.arguments, *self._more.get(name, [])]
+        if name == "api":
+            command += ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"]
+        binary = name if name in SERVICES else "volume"
+        return nursery.fork(
+            nursery.serve_service,
+            (binary, command, {**self.environment, **environment}, str(self.log), self.watch.notes, self.trap),
+        )
+
+    def _runs(self, name: str) -> bool:
+        return name in self.services and self.services[name].poll() is None
+
+    def _runs(self, name: str) -> bool:
+        return name in self.services and self.services[name].poll() is None
+
+    def _serves(self, name: str) -> bool:
+        said = self.output()
+        if name == "api":
+            found = _SERVES.search(said)
+            if found is None or not _answers(found[1]):
+                return False
+            self.url = found[1]
+            return True
+        if name in self._more:
+            return re.search(f"service volumed-volume on {re.escape(name)}@\\S+ has started", said) is not None
+        return _STARTED[name].search(said) is not None
+
+    def _all_processes(self) -> list[psutil.Process]:
+        return [process for child in self.services.values() for process in self._family_of(child)]
+
+    def _family_of(self, child: Child) -> list[psutil.Process]:
+        """The children that are ours and not programs that they run."""
+        try:
+            return [each for each in psutil.Process(child.pid).children() if each.name() != "tgtd"]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/healthcheck", timeout=PATIENCE).status_code < 600
+    except requests.ConnectionError:
+        return False
+
+
+def _template() -> str:
+    """A database with the schema, made once in a run and copied for each fleet."""
+    server, name = postgresql.shared(), "volumed_template"
+    with server.once(name) as is_first:
+        if is_first:
+            server.recipe.create(server.port, name, None)
+            database = Database(server.recipe.url(server.port, name))
+            migrate.upgrade(database)
+            database.close()
+    return name

@@ -1,0 +1,112 @@
+"""PostgreSQL for tests, demo and benchmarks: private, on 127.0.0.1, ended with its users.
+
+with postgresql.database() as url: ...          # one's own database on the run's server
+with postgresql.server() as server: server.kill(); server.start()
+"""
+
+import os
+import pwd
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.lab import database_server
+from tests.lab.database_server import PrivateServer, Server
+
+#: The account that it runs as when root asks; it refuses to run as root.
+ACCOUNT = "postgres"
+
+
+class Postgresql:
+    """How PostgreSQL is made, started and asked. Nobody needs a password."""
+
+    name = "postgresql"
+    stop_signal = signal.SIGINT
+    #: "Immediate shutdown" in pg_ctl(1): without a checkpoint, and its shared memory is removed.
+    quit_signal = signal.SIGQUIT
+
+    def prepare(self, folder: Path) -> None:
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(ACCOUNT)
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        options = ["--username=volumed", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        database_server.run(_as_account([_program("initdb"), "-D", str(folder / "data"), *options]), cwd=folder)
+
+    def command(self, folder: Path, port: int, durable: bool) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "max_connections": 300,
+            "shared_buffers": "64MB",
+            "autovacuum_naptime": "5s",
+            # In the data folder: nothing of it is left in /dev/shm.
+            "dynamic_shared_memory_type": "mmap",
+            "fsync": "on" if durable else "off",
+            "synchronous_commit": "on" if durable else "off",
+            "full_page_writes": "on" if durable else "off",
+        }
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return _as_account([_program("postgres"), "-D", str(folder / "data"), *arguments], dies="QUIT")
+
+    def answers(self, port: int) -> bool:
+        try:
+            _connect(port).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def url(self, port: int, database: str) -> str:
+        return f"postgresql+psycopg://volumed@127.0.0.1:{port}/{database}"
+
+    def create(self, port: int, database: str, template: str | None) -> None:
+        with _connect(port) as connection:
+            connection.execute(f"CREATE DATABASE {database} TEMPLATE {template or 'template0'}")
+
+    def drop(self, port: int, database: str) -> None:
+        with _connect(port) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+RECIPE = Postgresql()
+
+
+def shared() -> Server:
+    """The server of this test run. Its commits do not survive a power cut: it is fast."""
+    return database_server.shared(RECIPE)
+
+
+@contextmanager
+def database(template: str | None = None) -> Iterator[str]:
+    """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
+    with shared().database(template) as url:
+        yield url
+
+
+def server(durable: bool = True) -> AbstractContextManager[PrivateServer]:
+    """A server of one's own."""
+    return database_server.private(RECIPE, durable)
+
+
+def _connect(port: int) -> "psycopg.Connection[Any]":
+    return psycopg.connect(
+        host="127.0.0.1", port=port, user="volumed", dbname="postgres", autocommit=True, connect_timeout=10
+    )
+
+
+def _as_account(command: list[str], dies: str | None = None) -> list[str]:
+    """``command`` as the account, ``dies``: with this signal when its parent does."""
+    given = ["--pdeathsig", dies] if dies else []
+    if os.geteuid() == 0:
+        given += ["--reuid", ACCOUNT, "--regid", ACCOUNT, "--init-groups"]
+    return ["setpriv", *given, "--", *command] if given else command
+
+
+def _program(name: str) -> str:
+    """Debian keeps one folder a major version; the newest is taken."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name), reverse=True)
+    return database_server.program(name, *map(str, folders))
