@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash crash-fleet soak soak-fleet lint bench bench-recovery docs clean
+.PHONY: help setup demo demo-fleet test crash crash-fleet soak soak-fleet lint bench bench-recovery docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
@@ -22,6 +22,9 @@ setup:  ## make .venv and install what is needed from Debian (as root), starting
 
 demo: setup  ## the main job, narrated: a volume over real iSCSI, with a kill -9 in the middle
 	@$(BIN)/python -m demo.main_job
+
+demo-fleet: setup  ## a fleet on RabbitMQ and PostgreSQL at work, while one part of it after another is killed
+	@$(BIN)/python -m demo.fleet
 
 lint: setup  ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check

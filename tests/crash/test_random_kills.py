@@ -20,7 +20,7 @@ from tests.lab.daemon import PATIENCE, Session
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 from tests.lab.outside import Outside
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.part("qemu-io"), pytest.mark.timeout(1800)]
 
 CLIENTS = 8
 ROUNDS = 10

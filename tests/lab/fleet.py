@@ -66,10 +66,15 @@ class FleetDaemon(ForkedDaemon):
         super().__init__(folder, arguments, environment)
         self.services: dict[str, Child] = {}
         self._parts = ExitStack()
-        self.broker_url = broker_url or self._parts.enter_context(rabbitmq.shared().vhost()).url
+        self.broker = None if broker_url else self._parts.enter_context(rabbitmq.shared().vhost())
+        self.broker_url = broker_url or self._own_broker().url
         self.database_url = database_url or self._parts.enter_context(postgresql.database(_template()))
         #: Arguments of services beside the first three, by name.
         self._more: dict[str, list[str]] = {}
+
+    def _own_broker(self) -> rabbitmq.Vhost:
+        assert self.broker is not None
+        return self.broker
 
     def add_node(self, host: str, options: str = "") -> None:
         """One more node with a volume service of its own, called by the host's name; started by the next ``start``.

@@ -54,8 +54,8 @@ def run(files: Sequence[Path]) -> int:
 class Timing:
     """Seconds. ``stuck``: of silence after which a child is killed, 0: never; ``drain``: that a child has to end.
 
-    ``silence``: after which a child is not known to be alive, and the watchdog is told nothing. ``longest_pause``: before
-    a child that keeps dying is started again.
+    ``silence``: after which a child is not known to be alive, and the watchdog is told nothing. ``longest_pause``:
+    before a child that keeps dying is started again.
     """
 
     stuck: float

@@ -4,6 +4,7 @@ Knows oslo.messaging's traps (docs/libraries.md); knows nothing of methods.
 """
 
 import copy
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,7 @@ BETTER_DEFAULTS = {
     "amqp_durable_queues": True,
 }
 
-#: Those of them that an operator of a broker thinks about, in the order of the sample configuration.
+#: The options of RabbitMQ that an operator thinks about, in the order of the sample configuration.
 BROKER_OPTIONS = (
     "amqp_durable_queues",
     "rabbit_quorum_queue",
@@ -82,13 +83,14 @@ class Connections:
                 LOG.exception("who waits for the broker's return failed to hear of it")
 
 
-def known_options() -> list[tuple[str, list[Any]]]:
-    """Every option that oslo.messaging reads, by group."""
-    return [
+@functools.cache
+def known_options() -> tuple[tuple[str, list[Any]], ...]:
+    """Every option that oslo.messaging reads, by group. It copies them all each time that it tells them: 15 ms."""
+    return (
         *((group or "DEFAULT", list(options)) for group, options in opts.list_opts()),
         ("oslo_messaging_tracing", tracing.oslo_messaging_tracing),
         ("oslo_messaging_metrics", metrics.oslo_messaging_metrics),
-    ]
+    )
 
 
 def sample_options() -> list[tuple[str, list[Any]]]:
