@@ -212,7 +212,6 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "lost messages": lambda tx: volumes.in_transit_without_operation(tx, "node1@disk", 10.0),
     "stranded creates": lambda tx: placements.stranded(tx, ["node1@disk", "node2@disk"]),
     "live in a queue": lambda tx: operations.live_in(tx, "node1@disk"),
-    "any volume of a backend": lambda tx: volumes.any_on(tx, "node1@disk"),
     "what is live on it": lambda tx: operations.live_on(tx, VOLUME),
     "who reads it": lambda tx: operations.holders_of(tx, VOLUME),
     "what follows it": lambda tx: operations.successor_of(tx, key("operation", 3)),
