@@ -91,6 +91,7 @@ def test_a_healthy_daemon_is_clean(daemon: Daemon, rest: Session, healthy: Outsi
     assert command(daemon)[0] == 0
 
 
+@pytest.mark.embedded_only("between its look and its repair the sweep of a fleet's service may be quicker")
 def test_it_finds_every_kind_and_repairs_every_one(daemon: Daemon, rest: Session, healthy: Outside) -> None:
     seeds = Seeds(daemon, rest)
     seeds.sow()

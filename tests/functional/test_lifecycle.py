@@ -110,6 +110,7 @@ def writing_and_reading(session: initiator.Session) -> Iterator[list[int]]:
         raise trouble[0]
 
 
+@pytest.mark.embedded_only("it is about the signals of the one process; fleet/test_services.py has the services")
 def test_ctrl_c_lets_what_runs_end_and_takes_tgtd_along(daemon: ForkedDaemon, outside: Outside) -> None:
     with daemon.session() as rest, daemon.trap.holding("file.create.before") as held:
         volume_id = rest.create_volume()["id"]
@@ -122,6 +123,7 @@ def test_ctrl_c_lets_what_runs_end_and_takes_tgtd_along(daemon: ForkedDaemon, ou
     assert outside.differences() == []
 
 
+@pytest.mark.embedded_only("it is about the signals of the one process; fleet/test_services.py has the services")
 def test_what_does_not_end_in_time_is_resumed_by_the_next_start(daemon: ForkedDaemon, outside: Outside) -> None:
     with daemon.session() as rest, daemon.trap.holding("file.create.before") as held:
         volume_id = rest.create_volume()["id"]
@@ -135,6 +137,7 @@ def test_what_does_not_end_in_time_is_resumed_by_the_next_start(daemon: ForkedDa
     assert outside.differences() == []
 
 
+@pytest.mark.embedded_only("it is about the signals of the one process; fleet/test_services.py has the services")
 def test_a_second_signal_ends_it_at_once_and_loses_nothing(daemon: ForkedDaemon, outside: Outside) -> None:
     with daemon.session() as rest, daemon.trap.holding("file.create.before") as held:
         volume_id = rest.create_volume()["id"]
@@ -152,6 +155,7 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(daemon: ForkedDaemon,
     assert outside.differences() == []
 
 
+@pytest.mark.embedded_only("it is about the signals of the one process; fleet/test_services.py has the services")
 def test_with_an_initiator_logged_in_tgtd_stays_the_daemon_says_who_and_the_next_start_adopts_it(
     daemon: ForkedDaemon, outside: Outside
 ) -> None:
@@ -268,6 +272,7 @@ def make_volumes(daemon: Daemon, count: int) -> list[str]:
         return list(threads.map(lambda _: make(daemon.session()), range(count)))
 
 
+@pytest.mark.embedded_only("it waits for the end of the one process")
 def test_a_crash_point_ends_the_command_where_the_environment_says() -> None:
     with running_daemon(environment={"VOLUMED_CRASH_POINT": "file.create.after:2"}) as daemon:
         with daemon.session() as rest:

@@ -34,7 +34,8 @@ state_path = {state}
 transport_url = {broker}
 enabled_backends = file
 periodic_fuzzy_delay = 5
-restart_pause_max = 1
+restart_pause_max = 0.1
+debug = {debug}
 [database]
 connection = {database}
 secrets_key_file = {state}/secrets.key
@@ -218,7 +219,11 @@ class FleetDaemon(ForkedDaemon):
         if not key.exists():
             key.make()
         text = _CONFIGURATION.format(
-            host=socket.gethostname(), state=self.state, broker=self.broker_url, database=self.database_url
+            host=socket.gethostname(),
+            state=self.state,
+            broker=self.broker_url,
+            database=self.database_url,
+            debug="--debug" in self.arguments,
         )
         path = self.state / "fleet.conf"
         path.touch(mode=0o600)
@@ -227,7 +232,8 @@ class FleetDaemon(ForkedDaemon):
         self.watch.begin(self.state)
 
     def _fork(self, name: str, environment: Mapping[str, str]) -> Child:
-        command = [*self._files(), *self.arguments, *self._more.get(name, [])]
+        arguments = [argument for argument in self.arguments if argument != "--debug"]
+        command = [*self._files(), *arguments, *self._more.get(name, [])]
         if name == "api":
             command += ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"]
         binary = name if name in SERVICES else "volume"

@@ -54,7 +54,7 @@ OPTIONS = [
     cfg.FloatOpt(
         "restart_pause_max",
         default=60,
-        min=1,
+        min=0.1,
         help="Seconds that volumed-volume waits at most before it starts a backend's process again that keeps dying.",
     ),
     cfg.BoolOpt("debug", default=False, mutable=True, help="Log details too."),

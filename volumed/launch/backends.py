@@ -119,7 +119,10 @@ class Launcher:
     _exit_status: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.children = {name: Child(name) for name in self.names}
+        self.children = {name: Child(name, pause=self._first_pause()) for name in self.names}
+
+    def _first_pause(self) -> float:
+        return min(FIRST_PAUSE, self.timing.longest_pause)
 
     def run(self) -> int:
         """Until every child has ended after a signal; 0, or 128 and the number of a second signal."""
@@ -223,12 +226,12 @@ class Launcher:
         how = child.killed_for or (f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}")
         self._close_ears(child)
         if now - child.started_at >= CALM:
-            child.pause = FIRST_PAUSE
+            child.pause = self._first_pause()
         child.pid, child.settled = None, True
         child.start_at = now + child.pause
         child.state = ("down", f"its process ended ({how}); it is started again")
         if self._stop_by is None:
-            LOG.error("backend %s has ended: %s; it starts again in %.0f s", child.name, how, child.pause)
+            LOG.error("backend %s has ended: %s; it starts again in %.1f s", child.name, how, child.pause)
         else:
             LOG.info("backend %s has ended: %s", child.name, how)
         child.pause = min(self.timing.longest_pause, child.pause * 2)

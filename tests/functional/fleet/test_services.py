@@ -68,7 +68,7 @@ def test_a_call_that_is_stuck_is_free_in_the_next_process_and_other_services_not
         volume_id = rest.create_volume()["id"]
         rest.wait_for_status(f"/volumes/{volume_id}", "available")
         assert "is stuck in step provision" in fleet.output()
-        assert "backend file has ended: status 75; it starts again in 1 s" in fleet.output()
+        assert "backend file has ended: status 75; it starts again in 0.1 s" in fleet.output()
         assert not psutil.pid_exists(backend.pid)
         assert [fleet.services[name].pid for name in ("api", "scheduler", "volume")] == others
         assert rest.get(f"/volumes/{served}").json()["volume"]["status"] == "available"

@@ -118,8 +118,8 @@ def test_one_that_dies_is_started_again_later_each_time_and_its_neighbour_goes_o
     told = "STATUS=1 of 2 backends up; b down: its process ended (status 3); it is started again"
     assert told in found.heard.said()
     log = (found.folder / "log").read_text()
-    assert "backend b has ended: status 3; it starts again in 1 s" in log
-    assert "backend b has ended: status 3; it starts again in 2 s" in log
+    assert "backend b has ended: status 3; it starts again in 1.0 s" in log
+    assert "backend b has ended: status 3; it starts again in 2.0 s" in log
 
 
 def test_a_backend_that_is_killed_is_reaped_before_its_successor_starts(launch: Callable[..., Launched]) -> None:
