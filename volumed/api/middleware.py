@@ -11,9 +11,12 @@ from uuid import uuid4
 import falcon
 
 from volumed.api import microversions
+from volumed.api.answers import OPERATION_HEADER
 from volumed.api.request import ApiRequest
 from volumed.identity.callers import Identity, Unauthenticated
+from volumed.model import subject
 from volumed.model.errors import Invalid
+from volumed.model.subject import Subject
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ class RequestIds:
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
         req.request_id = f"req-{uuid4()}"
+        subject.begin(Subject(req.request_id))
         asked = req.get_header("X-OpenStack-Request-ID")
         req.global_request_id = asked if asked and _GLOBAL_REQUEST_ID.fullmatch(asked) else None
         resp.set_header("x-openstack-request-id", req.request_id)
@@ -37,7 +41,9 @@ class RequestIds:
 
     def process_response(self, req: ApiRequest, resp: falcon.Response, resource: object, req_succeeded: bool) -> None:
         level = logging.DEBUG if req.method in {"GET", "HEAD"} else logging.INFO
-        LOG.log(level, "%s %s: %s [%s]", req.method, req.path, resp.status_code, req.request_id)
+        with subject.about(operation_id=resp.get_header(OPERATION_HEADER)):
+            LOG.log(level, "%s %s: %s", req.method, req.path, resp.status_code)
+        subject.begin(subject.NOTHING)
 
 
 class PlainText:

@@ -24,7 +24,8 @@ HEADER = "made by `make docs` from the code; change it there"
 
 OTHERS = (
     "oslo.messaging's own options are understood beside them: `transport_url` names the broker, "
-    "`[oslo_messaging_rabbit]` has the details. "
+    "`[oslo_messaging_rabbit]` has the details. So are oslo.log's (`use_json`, `log_file`, `use_journal`, ...), which "
+    "the services of a fleet follow; see [logs.md](logs.md). "
     "An option that nobody knows is refused when a service starts, naming the file."
 )
 

@@ -4,7 +4,7 @@ Two ways: a state folder with everything in it, and the configuration files of a
 """
 
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,17 @@ from oslo_config import cfg
 from volumed import conf as configuration
 from volumed.conf import verify
 from volumed.driver.registry import driver_options
+from volumed.launch import logs
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
 from volumed.model.errors import ConfigurationError
-from volumed.rpc.transport import IN_PROCESS_URL, known_options, register_options
+from volumed.rpc import transport
+from volumed.rpc.transport import IN_PROCESS_URL
 
 Defaults = Mapping[tuple[str, str], Any]
+
+#: Who knows the options of a library and registers them.
+_LIBRARIES = (transport, logs)
 
 
 def of_folder(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
@@ -50,7 +55,8 @@ def _read(files: Sequence[Path], defaults: Defaults) -> cfg.ConfigOpts:
     for path in files:
         verify.read(path)
     conf = configuration.load(files, dict(defaults))
-    register_options(conf)
+    for library in _LIBRARIES:
+        library.register_options(conf)
     known = _known(conf)
     for path in files:
         verify.refuse_unknown(path, known)
@@ -59,11 +65,16 @@ def _read(files: Sequence[Path], defaults: Defaults) -> cfg.ConfigOpts:
 
 def _known(conf: cfg.ConfigOpts) -> dict[str, list[Any]]:
     known: dict[str, list[Any]] = {}
-    for group, options in [*configuration.list_opts(), *known_options()]:
+    for group, options in [*configuration.list_opts(), *_others()]:
         known.setdefault(group, []).extend(options)
     for name in conf.enabled_backends:
         known[name] = [*known["backend"], *driver_options(conf[name].volume_driver)]
     return known
+
+
+def _others() -> Iterator[tuple[str, list[Any]]]:
+    for library in _LIBRARIES:
+        yield from library.known_options()
 
 
 def _check_values(conf: cfg.ConfigOpts) -> None:
