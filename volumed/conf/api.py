@@ -12,6 +12,20 @@ OPTIONS = [
         default=False,
         help="Listen beyond this machine although auth_strategy = noauth believes everybody.",
     ),
+    cfg.StrOpt(
+        "tls_certificate_file",
+        default=None,
+        help="PEM file with the certificate of the built-in server and what leads to its authority; then it speaks TLS"
+        " alone. It is read again on SIGHUP.",
+    ),
+    cfg.StrOpt(
+        "tls_key_file", default=None, help="PEM file with the certificate's private key; default: in the same file."
+    ),
+    cfg.StrOpt(
+        "tls_client_ca_file",
+        default=None,
+        help="PEM file with authorities; every client must show a certificate that one of them has signed.",
+    ),
     cfg.IntOpt("workers", default=8, min=1, help="Threads that answer requests; more than a few only fight."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Rows that one page of a list has at most."),
     cfg.IntOpt("max_request_body_size", default=114688, min=1024, help="Bytes of a request's body at most."),

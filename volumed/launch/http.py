@@ -20,6 +20,7 @@ from volumed.api.errors import fault
 from volumed.api.streams import EventStream
 from volumed.launch import arrivals
 from volumed.launch.arrivals import Arrival
+from volumed.launch.tls import Tls
 from volumed.model.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
@@ -211,8 +212,9 @@ class _Server(wsgi.Server):
 class HttpService(service.ServiceBase):  # type: ignore[misc]
     """Serves ``app`` with ``threads`` threads; the port is taken when it is made, so that a taken one is told early."""
 
-    def __init__(self, address: Address, threads: int, shutdown_timeout: float) -> None:
+    def __init__(self, address: Address, threads: int, shutdown_timeout: float, tls: Tls | None = None) -> None:
         self._app: Callable[..., Any] | None = None
+        self._tls = tls
         self._server = _Server(
             (address.host, address.port),
             self._answer,
@@ -230,6 +232,7 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         self._server.expiration_interval = SELECT_PAUSE
         self._server.server_name = "volumed"
         self._server.gateway = _Gateway
+        self._server.ssl_adapter = tls
         self._stopped = threading.Event()
         self.address = self._bind(address)
 
@@ -243,6 +246,11 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         host, port = self._server.bind_addr[:2]
         return Address(host, port)
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"{'http' if self._tls is None else 'https'}://{self.address}"
 
     def serve(self, app: Callable[..., Any]) -> None:
         """Answer with ``app`` from now on."""
@@ -262,7 +270,9 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         self._stopped.wait()
 
     def reset(self) -> None:
-        """Nothing changes while it serves."""
+        """Take the certificates as they are now; what is open stays. Raises ``ConfigurationError``."""
+        if self._tls is not None:
+            self._tls.reload()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         assert self._app is not None
