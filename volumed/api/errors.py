@@ -53,6 +53,7 @@ _NAMES: Mapping[int, str] = {
     413: "overLimit",
     415: "badMediaType",
     422: "unprocessableEntity",
+    429: "overLimit",
     501: "notImplemented",
     503: "serviceUnavailable",
 }

@@ -5,12 +5,11 @@ Requests get an id, the project leaves the path, the caller is identified, the m
 
 import logging
 import re
-from typing import Final
 from uuid import uuid4
 
 import falcon
 
-from volumed.api import microversions
+from volumed.api import microversions, paths
 from volumed.api.answers import OPERATION_HEADER
 from volumed.api.request import ApiRequest
 from volumed.identity.callers import Identity, Unauthenticated
@@ -19,9 +18,6 @@ from volumed.model.errors import Invalid
 from volumed.model.subject import Subject
 
 LOG = logging.getLogger(__name__)
-
-#: Paths that need no identity.
-OPEN_PATHS: Final = frozenset({"/", "/v3", "/v3/openapi.json", "/healthcheck", "/metrics"})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED_CONTROL = re.compile(r"%(?:[01][0-9a-fA-F]|7[fF])|[\x00-\x1f\x7f]")
@@ -42,7 +38,7 @@ class RequestIds:
     def process_response(self, req: ApiRequest, resp: falcon.Response, resource: object, req_succeeded: bool) -> None:
         level = logging.DEBUG if req.method in {"GET", "HEAD"} else logging.INFO
         with subject.about(operation_id=resp.get_header(OPERATION_HEADER)):
-            LOG.log(level, "%s %s: %s", req.method, req.path, resp.status_code)
+            LOG.log(level, "%s %s from %s: %s", req.method, req.path, req.remote_addr, resp.status_code)
         subject.begin(subject.NOTHING)
 
 
@@ -75,7 +71,7 @@ class Authentication:
         self._identity = identity
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
-        if req.path in OPEN_PATHS:
+        if req.path in paths.OPEN:
             return
         caller = self._identity.caller(req.get_header("X-Auth-Token"), req.request_id, req.global_request_id)
         if caller is None:

@@ -26,6 +26,17 @@ OPTIONS = [
         default=None,
         help="PEM file with authorities; every client must show a certificate that one of them has signed.",
     ),
+    cfg.BoolOpt(
+        "trust_proxy_headers",
+        default=False,
+        help="Believe X-Forwarded-For, -Proto and -Host; only behind a proxy that sets them whatever a client sends.",
+    ),
+    cfg.FloatOpt(
+        "rate_limit",
+        default=0,
+        min=0,
+        help="Requests a second that one project has in each API process; more are answered with 429. 0: no limit.",
+    ),
     cfg.IntOpt("workers", default=8, min=1, help="Threads that answer requests; more than a few only fight."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Rows that one page of a list has at most."),
     cfg.IntOpt("max_request_body_size", default=114688, min=1024, help="Bytes of a request's body at most."),

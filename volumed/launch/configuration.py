@@ -4,13 +4,14 @@ Two ways: a state folder with everything in it, and the configuration files of a
 """
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
 from volumed import conf as configuration
+from volumed.api import cors
 from volumed.conf import verify
 from volumed.driver.registry import driver_options
 from volumed.launch import logs
@@ -22,8 +23,11 @@ from volumed.rpc.transport import IN_PROCESS_URL
 
 Defaults = Mapping[tuple[str, str], Any]
 
-#: Who knows the options of a library and registers them.
-_LIBRARIES = (transport, logs)
+#: Options by group.
+Known = dict[str, list[Any]]
+
+#: Groups of libraries that are loaded only where a file has the group, and who knows and registers its options.
+_ON_DEMAND = {cors.GROUP: cors}
 
 
 def of_folder(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
@@ -55,26 +59,31 @@ def _read(files: Sequence[Path], defaults: Defaults) -> cfg.ConfigOpts:
     for path in files:
         verify.read(path)
     conf = configuration.load(files, dict(defaults))
-    for library in _LIBRARIES:
-        library.register_options(conf)
+    transport.register_options(conf)
+    logs.register_options(conf)
+    for group in _wanted_on_demand(files):
+        _ON_DEMAND[group].register_options(conf)
     known = _known(conf)
     for path in files:
         verify.refuse_unknown(path, known)
     return conf
 
 
-def _known(conf: cfg.ConfigOpts) -> dict[str, list[Any]]:
-    known: dict[str, list[Any]] = {}
-    for group, options in [*configuration.list_opts(), *_others()]:
+def _wanted_on_demand(files: Sequence[Path]) -> list[str]:
+    """The groups that are in any of the files."""
+    present = {group for path in files for group in verify.read(path)}
+    return [group for group in _ON_DEMAND if group in present]
+
+
+def _known(conf: cfg.ConfigOpts) -> Known:
+    known: Known = {}
+    on_demand = (each for group in _ON_DEMAND if group in conf for each in _ON_DEMAND[group].known_options())
+    libraries = [*transport.known_options(), *logs.known_options(), *on_demand]
+    for group, options in [*configuration.list_opts(), *libraries]:
         known.setdefault(group, []).extend(options)
     for name in conf.enabled_backends:
         known[name] = [*known["backend"], *driver_options(conf[name].volume_driver)]
     return known
-
-
-def _others() -> Iterator[tuple[str, list[Any]]]:
-    for library in _LIBRARIES:
-        yield from library.known_options()
 
 
 def _check_values(conf: cfg.ConfigOpts) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from volumed.api.wsgi_types import Application
 from volumed.launch import logs
 
 LOG = logging.getLogger(__name__)
@@ -19,8 +20,6 @@ LOG = logging.getLogger(__name__)
 #: Environment variable with the configuration files, as PATH has folders.
 FILES = "VOLUMED_CONFIG_FILES"
 DEFAULT_FILE = "/etc/volumed/volumed.conf"
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class HostedApi:
