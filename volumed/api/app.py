@@ -30,7 +30,7 @@ def make_app(parts: ApiParts) -> App:
     parts.database.write(volume_types.ensure_default, settings.default_volume_type)
     policy = Policy(parts.conf, parts.conf.api.policy_file)
     routes = Routes(_tier(parts, settings, policy))
-    identity = identity_of(parts.conf.api.auth_strategy)
+    identity = identity_of(parts.conf)
     app = _framework(routes, identity, settings)
     for path, resource, suffix in routes.all:
         app.add_route(path, resource, suffix=suffix)

@@ -10,7 +10,7 @@ from volumed.api.wsgi_types import Application
 GROUP = "cors"
 
 
-def known_options() -> list[tuple[str, list[Any]]]:
+def known_options(conf: Any) -> list[tuple[str, list[Any]]]:
     """Every option that oslo.middleware reads, by group."""
     from oslo_middleware import cors
 
@@ -22,7 +22,7 @@ def register_options(conf: Any) -> None:
     from volumed.api import idempotency, microversions
     from volumed.api.answers import OPERATION_HEADER
 
-    for group, options in known_options():
+    for group, options in known_options(conf):
         conf.register_opts(options, group=group)
     sent = ["X-Auth-Token", microversions.HEADER, idempotency.HEADER, "X-OpenStack-Request-ID", "Last-Event-ID"]
     seen = ["X-OpenStack-Request-ID", microversions.HEADER, OPERATION_HEADER, "Retry-After"]

@@ -73,7 +73,7 @@ class Authentication:
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
         if req.path in paths.OPEN:
             return
-        caller = self._identity.caller(req.get_header("X-Auth-Token"), req.request_id, req.global_request_id)
+        caller = self._identity.caller(req.env, req.request_id, req.global_request_id)
         if caller is None:
             raise Unauthenticated
         if req.path_project is not None and req.path_project != caller.project_id and not caller.is_admin:

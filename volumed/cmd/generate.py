@@ -25,7 +25,7 @@ HEADER = "made by `make docs` from the code; change it there"
 OTHERS = (
     "oslo.messaging's own options are understood beside them: `transport_url` names the broker, "
     "`[oslo_messaging_rabbit]` has the details. So are oslo.log's (`use_json`, `log_file`, `use_journal`, ...), which "
-    "the services of a fleet follow; see [logs.md](logs.md), and oslo.middleware's in `[cors]`. "
+    "the services of a fleet follow; see [logs.md](logs.md), oslo.middleware's in `[cors]`, and keystonemiddleware's in `[keystone_authtoken]`, see [api-tier.md](api-tier.md). "
     "An option that nobody knows is refused when a service starts, naming the file."
 )
 

@@ -5,7 +5,12 @@ from oslo_config import cfg
 GROUP = "api"
 
 OPTIONS = [
-    cfg.StrOpt("auth_strategy", default="noauth", choices=["noauth"], help="How callers are identified."),
+    cfg.StrOpt(
+        "auth_strategy",
+        default="noauth",
+        choices=["noauth", "keystone"],
+        help="How callers are identified; keystone wants [keystone_authtoken].",
+    ),
     cfg.StrOpt("listen", default="127.0.0.1:8776", help="Address and port of volumed-api; port 0 takes a free one."),
     cfg.BoolOpt(
         "allow_remote_noauth",

@@ -14,6 +14,7 @@ from volumed import conf as configuration
 from volumed.api import cors
 from volumed.conf import verify
 from volumed.driver.registry import driver_options
+from volumed.identity import keystone
 from volumed.launch import logs
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
@@ -27,7 +28,7 @@ Defaults = Mapping[tuple[str, str], Any]
 Known = dict[str, list[Any]]
 
 #: Groups of libraries that are loaded only where a file has the group, and who knows and registers its options.
-_ON_DEMAND = {cors.GROUP: cors}
+_ON_DEMAND: Mapping[str, Any] = {cors.GROUP: cors, keystone.GROUP: keystone}
 
 
 def of_folder(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
@@ -77,7 +78,7 @@ def _wanted_on_demand(files: Sequence[Path]) -> list[str]:
 
 def _known(conf: cfg.ConfigOpts) -> Known:
     known: Known = {}
-    on_demand = (each for group in _ON_DEMAND if group in conf for each in _ON_DEMAND[group].known_options())
+    on_demand = (each for group in _ON_DEMAND if group in conf for each in _ON_DEMAND[group].known_options(conf))
     libraries = [*transport.known_options(), *logs.known_options(), *on_demand]
     for group, options in [*configuration.list_opts(), *libraries]:
         known.setdefault(group, []).extend(options)

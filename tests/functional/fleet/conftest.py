@@ -36,6 +36,7 @@ def make_fleet() -> Iterator[MakeFleet]:
         def make(*nodes: str, configuration: str = QUICK) -> FleetDaemon:
             fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")))
             fleet.state.mkdir(mode=0o700)
+            (fleet.state / "volumed.conf").touch(mode=0o600)
             (fleet.state / "volumed.conf").write_text(configuration)
             for node in nodes:
                 fleet.add_node(node)
