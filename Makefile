@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash soak lint bench bench-recovery docs clean
+.PHONY: help setup demo demo-fleet test crash crash-fleet soak soak-fleet lint bench bench-recovery docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
@@ -23,6 +23,9 @@ setup:  ## make .venv and install what is needed from Debian (as root), starting
 demo: setup  ## the main job, narrated: a volume over real iSCSI, with a kill -9 in the middle
 	@$(BIN)/python -m demo.main_job
 
+demo-fleet: setup  ## a fleet on RabbitMQ and PostgreSQL at work, while one part of it after another is killed
+	@$(BIN)/python -m demo.fleet
+
 lint: setup  ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -34,6 +37,12 @@ test: lint  ## lint and every test; ends with pytest's closing line
 
 crash: setup  ## the full product of failures and kills, with a report; takes an hour (CRASH="attach and not undone" for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash
+
+crash-fleet: setup  ## every scenario killed at every point on a fleet, and again in its recovery (CRASH=... for some)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m fleet $(if $(CRASH),-k "$(CRASH)") tests/functional/fleet
+
+soak-fleet: setup  ## random load on a fleet with kills of random services, for MINUTES=60; SEED=number replays
+	VOLUMED_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -n 1 -q -m soak tests/functional/fleet
 
 soak: setup  ## random load and random sequences with kill -9 in them, for MINUTES=60; SEED=number replays what it found
 	VOLUMED_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -n 2 -q -m soak tests/crash

@@ -49,6 +49,12 @@ def watcher() -> Iterator[None]:
     assert watcher.unfinished() == 0
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def vhost() -> "Iterator[Vhost]":
     """A vhost of this test's own on the run's one RabbitMQ; the test needs the part ``rabbitmq-server``."""

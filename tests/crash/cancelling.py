@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from tests.crash.scenarios import PATIENCE, Scenario, Stage, key, remember, remove_volumes
+from tests.crash.scenarios import PATIENCE, Scenario, Stage, clean_snapshot, key, prepare_snapshot, remove_volumes
 
 #: Seconds that the clone would take: it ends because it is cancelled.
 FOR_EVER = 600.0
@@ -48,30 +48,51 @@ CANCEL = Scenario(
 )
 
 
-def _reset(stage: Stage, status: str) -> requests.Response:
-    path, body = f"/volumes/{stage.made['volume']}/action", {"os-reset_status": {"status": status}}
-    return stage.rest.post(path, json=body, headers=key(stage) if status == "available" else {})
+def _reset(stage: Stage, path: str, status: str) -> requests.Response:
+    headers = key(stage) if status == "available" else {}
+    return stage.rest.post(f"{path}/action", json={"os-reset_status": {"status": status}}, headers=headers)
 
 
-def _prepare_reset(stage: Stage) -> None:
-    remember("volume", lambda stage: stage.volume())(stage)
-    assert _reset(stage, "error").status_code == 202
-
-
-def _check_reset(stage: Stage, answer: requests.Response) -> None:
+def _check_reset(stage: Stage, path: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    path = f"/volumes/{stage.made['volume']}"
-    while (found := stage.rest.get(path).json()["volume"])["status"] != "available":
+    while (found := next(iter(stage.rest.get(path).json().values())))["status"] != "available":
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
 
 
+def _volume(stage: Stage) -> str:
+    return f"/volumes/{stage.made['volume']}"
+
+
+def _prepare_reset(stage: Stage) -> None:
+    stage.made["volume"] = stage.volume()
+    assert _reset(stage, _volume(stage), "error").status_code == 202
+
+
 RESET = Scenario(
     "reset",
-    _prepare_reset,
-    lambda stage: _reset(stage, "available"),
-    _check_reset,
-    remove_volumes("volume"),
+    prepare=_prepare_reset,
+    ask=lambda stage: _reset(stage, _volume(stage), "available"),
+    check=lambda stage, answer: _check_reset(stage, _volume(stage)),
+    clean=remove_volumes("volume"),
 )
 
-ALL = (CANCEL, RESET)
+
+def _snapshot(stage: Stage) -> str:
+    return f"/snapshots/{stage.made['snapshot']}"
+
+
+def _prepare_snapshot_reset(stage: Stage) -> None:
+    prepare_snapshot(stage)
+    assert _reset(stage, _snapshot(stage), "error").status_code == 202
+
+
+RESET_SNAPSHOT = Scenario(
+    "reset of a snapshot",
+    prepare=_prepare_snapshot_reset,
+    ask=lambda stage: _reset(stage, _snapshot(stage), "available"),
+    check=lambda stage, answer: _check_reset(stage, _snapshot(stage)),
+    clean=clean_snapshot,
+)
+
+ALL = (CANCEL, RESET, RESET_SNAPSHOT)

@@ -86,6 +86,7 @@ def lives() -> Iterator[Lives]:
         yield lives
 
 
+@pytest.mark.slow
 def test_every_effect_of_every_operation_stands_between_two_points(lives: Lives) -> None:
     stage = Stage(lives.daemon)
     for scenario in (*scenarios.ALL, *failing.ALL):

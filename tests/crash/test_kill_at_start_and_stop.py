@@ -10,7 +10,7 @@ from tests.crash.killing import CONFIGURATION, first_passages
 from tests.crash.scenarios import CONNECTOR, PATIENCE, Stage
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture

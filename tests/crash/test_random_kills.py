@@ -3,12 +3,14 @@
 ``SEED`` replays a run; each failure prints its own. ``make soak`` does the same for as long as it is told.
 """
 
+import json
 import os
 import random
 import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from tests.lab.daemon import PATIENCE, Session
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 from tests.lab.outside import Outside
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.part("qemu-io"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.part("qemu-io"), pytest.mark.timeout(1800)]
 
 CLIENTS = 8
 ROUNDS = 10
@@ -109,14 +111,17 @@ class Run:
                 thread.start()
             for _ in range(kills):
                 time.sleep(self.dice.uniform(*LIFE))
-                self.daemon.kill()
-                self.daemon.start()
+                self._die()
                 self.kills += 1
         finally:
             enough.set()
             for thread in threads:
                 thread.join()
         return [client.history for client in self.clients]
+
+    def _die(self) -> None:
+        self.daemon.kill()
+        self.daemon.start()
 
     def _come_to_rest(self) -> None:
         """What a client does not wait for (a lock file, a pause) ends within moments."""
@@ -137,12 +142,9 @@ class Run:
         )
 
     def _operations(self, since: int) -> dict[str, End]:
-        query = (
-            "SELECT id, kind, resource_id, state, json_extract(error, '$.type') AS error FROM operations"
-            " WHERE created_at >= ?"
-        )
+        query = "SELECT id, kind, resource_id, state, error FROM operations WHERE created_at >= ?"
         return {
-            row["id"]: End(row["kind"], row["resource_id"], row["state"], row["error"])
+            row["id"]: End(row["kind"], row["resource_id"], row["state"], _type_of(row["error"]))
             for row in self.outside.rows(query, since)
         }
 
@@ -166,6 +168,12 @@ class Run:
     def _report(self, broken: Sequence[str], histories: Sequence[Sequence[Entry]]) -> str:
         told = "\n".join(str(entry) for history in histories for entry in history[-SHOWN:])
         return f"seed {self.seed}, round {self.rounds}:\n" + "\n".join(broken) + f"\n\n{told}\n\n{self.daemon.output()}"
+
+
+def _type_of(error: Any) -> str | None:
+    """A text of JSON on SQLite, its value elsewhere."""
+    found = json.loads(error) if isinstance(error, str) else error
+    return None if found is None else str(found["type"])
 
 
 def doctor_says(rest: Session) -> list[str]:

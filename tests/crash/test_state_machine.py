@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.crash.ground import Ground
 from tests.crash.machine import Machine
 
-pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.timeout(1800)]
 
 #: The same sequences each time, so that a change is judged by what was true before it.
 FEW = settings(

@@ -161,6 +161,7 @@ def test_an_ordinary_user_sees_his_own_and_not_the_fleet(shared_daemon: Daemon, 
     shell.good("delete", mine, "--wait")
 
 
+@pytest.mark.embedded_only("it waits for the end of the one process")
 def test_a_wait_survives_the_daemons_crash(daemon: Daemon) -> None:
     shell = Shell(daemon)
     # Dies when the volume's file is made; the waiting command sees the connection break.

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab import rows
 from tests.lab.daemon import PATIENCE, Daemon, Session, running_daemon
 from tests.lab.outside import Outside
 from tests.lab.seeded import CONNECTOR, Seeds
@@ -68,7 +69,7 @@ def manage(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def everything_of(daemon: Daemon, outside: Outside) -> dict[str, Any]:
     """All that a look could change."""
-    tables = [row["name"] for row in outside.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = rows.tables(daemon.state)
     kept = {"services", "leaders", "sqlite_sequence", "events", "event_positions"}
     return {
         "rows": {table: outside.rows(f"SELECT * FROM {table}") for table in tables if table not in kept},
@@ -172,6 +173,7 @@ def test_a_backend_that_cannot_be_looked_at_is_named_and_nothing_is_called_clean
     assert command(daemon)[0] == 0
 
 
+@pytest.mark.embedded_only("its crash point would kill each process that a launcher starts")
 def test_a_repair_that_dies_in_the_middle_is_ended_by_the_next_start() -> None:
     with running_daemon(environment={"VOLUMED_CRASH_POINT": "file.discard.after"}) as daemon:
         rest = daemon.session()
@@ -189,6 +191,7 @@ def test_a_repair_that_dies_in_the_middle_is_ended_by_the_next_start() -> None:
         assert outside.differences() == []
 
 
+@pytest.mark.embedded_only("it looks at a state folder; fleet/test_manage.py looks at a node")
 def test_alone_it_refuses_a_running_service_and_names_it(daemon: Daemon, rest: Session, healthy: Outside) -> None:
     done = manage(daemon.state)
     assert done.returncode == 2
@@ -197,6 +200,7 @@ def test_alone_it_refuses_a_running_service_and_names_it(daemon: Daemon, rest: S
     assert not (daemon.folder / "nothing").exists()
 
 
+@pytest.mark.embedded_only("it looks at a state folder; fleet/test_manage.py looks at a node")
 def test_alone_it_looks_and_repairs_while_no_service_runs(daemon: Daemon, rest: Session, healthy: Outside) -> None:
     seeds = Seeds(daemon, rest)
     attached = seeds.volume()

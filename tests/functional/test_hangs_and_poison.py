@@ -59,6 +59,7 @@ def test_calls_that_never_return_are_told_and_others_are_served() -> None:
             fleet.delete(volume)
 
 
+@pytest.mark.embedded_only("the process stays the same; fleet/test_services.py has the other way")
 def test_a_call_that_is_stuck_makes_the_process_start_again_and_go_on() -> None:
     with faulty_fleet("one", options=BLOCKED | {"stuck_timeout": 2}) as fleet:
         served = fleet.available()
@@ -76,6 +77,7 @@ def test_a_call_that_is_stuck_makes_the_process_start_again_and_go_on() -> None:
             fleet.delete(each)
 
 
+@pytest.mark.embedded_only("the process stays the same; fleet/test_services.py has the other way")
 def test_a_stuck_process_that_starts_again_keeps_its_exports_and_its_address() -> None:
     with faulty_fleet("one", target="tgt", options=BLOCKED | {"stuck_timeout": 2}) as fleet:
         volume = fleet.available()
@@ -233,9 +235,14 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
+@pytest.mark.slow
 @pytest.mark.part("tgtd")
 def test_a_stopped_tgtd_holds_up_its_exports_alone_and_all_is_well_when_it_goes_on() -> None:
-    with faulty_fleet("one", target="tgt", options={"blocked_after": 1}) as fleet:
+    """An attach is answered when tgtd has been given up once (after 10 s), and its undo is held up too."""
+    with faulty_fleet("one", target="tgt", options={"blocked_after": 1}, start=False) as fleet:
+        with (fleet.daemon.state / "volumed.conf").open("a") as configuration:
+            configuration.write("[api]\nattach_timeout = 12\n")
+        fleet.start()
         volume, deleted = fleet.available(), fleet.available()
         (tgtd,) = [each for each in fleet.daemon.processes() if each.name() == "tgtd"]
         with stopped(tgtd):

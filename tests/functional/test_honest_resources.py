@@ -16,6 +16,7 @@ from tests.lab.resources import MOST_DATABASE_DESCRIPTORS, Held, held_by, memory
 pytestmark = [
     pytest.mark.embedded_only("it counts what one process holds"),
     pytest.mark.part("tgtd"),
+    pytest.mark.slow,
     pytest.mark.timeout(1800),
 ]
 

@@ -1,16 +1,15 @@
 """A message is a wake-up call and nothing more: twice, for nothing, for another's, or lost, it changes no outcome."""
 
 import json
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 import requests
 
+from tests.lab import rows
 from tests.lab.faulty_fleet import Fleet, faulty_fleet
 from tests.lab.nursery import ForkedDaemon
 
@@ -50,7 +49,7 @@ def insert_delete(fleet: Fleet, volume_id: str, queue: str) -> str:
         "epoch": 0,
         "attempt": 0,
         "claims": 0,
-        "cancel_requested": 0,
+        "cancel_requested": False,
         "args": json.dumps({"cascade": False, "force": False}),
         "tried": "[]",
         "timeline": "[]",
@@ -58,10 +57,9 @@ def insert_delete(fleet: Fleet, volume_id: str, queue: str) -> str:
         "created_at": now,
         "updated_at": now,
     }
-    with closing(sqlite3.connect(fleet.daemon.state / "volumed.db", timeout=20)) as connection, connection:
-        connection.execute("UPDATE volumes SET status = 'deleting' WHERE id = ?", (volume_id,))
-        marks = ", ".join(f":{name}" for name in values)
-        connection.execute(f"INSERT INTO operations ({', '.join(values)}) VALUES ({marks})", values)
+    rows.execute(fleet.daemon.state, "UPDATE volumes SET status = 'deleting' WHERE id = ?", volume_id)
+    marks = ", ".join("?" * len(values))
+    rows.execute(fleet.daemon.state, f"INSERT INTO operations ({', '.join(values)}) VALUES ({marks})", *values.values())
     return operation_id
 
 
@@ -83,8 +81,8 @@ def test_an_operation_of_another_queue_is_left_alone(fleet: Fleet) -> None:
     time.sleep(1.0)  # three sweeps of either backend
     operation = fleet.rest.get(f"/operations/{operation_id}").json()["operation"]
     assert (operation["state"], operation["claims"]) == ("queued", 0)
-    with closing(sqlite3.connect(fleet.daemon.state / "volumed.db", timeout=20)) as connection, connection:
-        connection.execute("UPDATE operations SET queue = ? WHERE id = ?", (queue_of(fleet, volume_id), operation_id))
+    moved = "UPDATE operations SET queue = ? WHERE id = ?"
+    rows.execute(fleet.daemon.state, moved, queue_of(fleet, volume_id), operation_id)
     fleet.rest.wait_until_gone(f"/volumes/{volume_id}")
 
 

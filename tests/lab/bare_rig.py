@@ -25,7 +25,7 @@ from volumed.model.context import RequestContext
 from volumed.rpc import volume_client
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.scheduler_client import SchedulerClient
-from volumed.rpc.transport import IN_PROCESS_URL, make_transport, register_options
+from volumed.rpc.transport import IN_PROCESS_URL, close, make_transport, register_options
 from volumed.volume.manager import VolumeManager
 
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:rpc", "host": "client"}
@@ -34,7 +34,7 @@ CALLER = RequestContext("u", "p", False, "req-rpc")
 
 @dataclass
 class Rig:
-    """A volume service on the in-process broker, and what speaks to it."""
+    """A volume service on a broker, and what speaks to it."""
 
     database: Database
     messenger: Messenger
@@ -100,8 +100,11 @@ class Rig:
 
 
 @contextmanager
-def bare_rig(folder: Path) -> Iterator[Rig]:
-    """The rig with its state in ``folder``; stopped at the end."""
+def bare_rig(folder: Path, url: str = IN_PROCESS_URL, sweep_interval: float = 0.2) -> Iterator[Rig]:
+    """The rig with its state in ``folder`` and its broker at ``url``; stopped at the end.
+
+    ``sweep_interval``: seconds between two looks of the manager at its queue.
+    """
     database = Database(f"sqlite:///{folder}/volumed.db", seal=seal_in(folder))
     migrate.upgrade(database)
     database.write(volume_types.ensure_default, "__DEFAULT__")
@@ -110,12 +113,12 @@ def bare_rig(folder: Path) -> Iterator[Rig]:
             ("DEFAULT", "enabled_backends"): ["disk"],
             ("DEFAULT", "host"): f"node-{uuid.uuid4().hex[:6]}",
             ("disk", "target_helper"): "fake",
-            ("operations", "sweep_interval"): 0.2,
+            ("operations", "sweep_interval"): sweep_interval,
             ("operations", "sweep_age"): 0.1,
         }
     )
     register_options(conf)
-    conf.set_default("transport_url", IN_PROCESS_URL)
+    conf.set_default("transport_url", url)
     transport, client = make_transport(conf), make_transport(conf)
     messenger = Messenger(client, "volumed", 60)
     incarnation = str(uuid.uuid4())
@@ -143,5 +146,5 @@ def bare_rig(folder: Path) -> Iterator[Rig]:
     finally:
         service.stop()
         service.wait()
-        client.cleanup()
+        close(client)
         database.close()

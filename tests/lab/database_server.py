@@ -52,6 +52,9 @@ class Recipe(Protocol):
     def create(self, port: int, database: str, template: str | None) -> None:
         """Make a database, empty or as a copy of ``template``."""
 
+    def is_in_use(self, port: int, database: str) -> bool:
+        """Whether somebody is connected to the database."""
+
     def drop(self, port: int, database: str) -> None:
         """Remove a database, also one that is in use."""
 

@@ -34,6 +34,7 @@ state_path = {state}
 transport_url = {broker}
 enabled_backends = file
 periodic_fuzzy_delay = 5
+restart_pause_max = 1
 [database]
 connection = {database}
 secrets_key_file = {state}/secrets.key
@@ -54,15 +55,26 @@ class FleetDaemon(ForkedDaemon):
     """See the module. ``services`` are the processes by name; a service that died is started again by ``start``."""
 
     def __init__(
-        self, folder: Path, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        broker_url: str | None = None,
+        database_url: str | None = None,
     ) -> None:
+        """``broker_url`` and ``database_url``: a test's own, in place of those on the run's servers."""
         super().__init__(folder, arguments, environment)
         self.services: dict[str, Child] = {}
         self._parts = ExitStack()
-        self.broker: rabbitmq.Vhost = self._parts.enter_context(rabbitmq.shared().vhost())
-        self.database_url: str = self._parts.enter_context(postgresql.database(_template()))
+        self.broker = None if broker_url else self._parts.enter_context(rabbitmq.shared().vhost())
+        self.broker_url = broker_url or self._own_broker().url
+        self.database_url = database_url or self._parts.enter_context(postgresql.database(_template()))
         #: Arguments of services beside the first three, by name.
         self._more: dict[str, list[str]] = {}
+
+    def _own_broker(self) -> rabbitmq.Vhost:
+        assert self.broker is not None
+        return self.broker
 
     def add_node(self, host: str, options: str = "") -> None:
         """One more node with a volume service of its own, called by the host's name; started by the next ``start``.
@@ -134,11 +146,26 @@ class FleetDaemon(ForkedDaemon):
             child.send_signal(signal.SIGTERM)
 
     def wait_for_death(self) -> None:
-        """Wait until the trap has killed somebody."""
+        """Wait until the trap has killed somebody, and he is reaped."""
         deadline = time.monotonic() + PATIENCE
-        while self.trap.armed:
+        while (victim := self.trap.victim) is None or not self._is_reaped(victim):
             assert time.monotonic() < deadline, f"nobody died:\n{self.output()}"
             time.sleep(0.01)
+
+    def _is_reaped(self, pid: int) -> bool:
+        own = [child for child in self.services.values() if child.pid == pid]
+        return own[0].poll() is not None if own else not psutil.pid_exists(pid)
+
+    def wait_for_death_or_rest(self, rest: float = 1.5) -> None:
+        """Wait until the trap has killed somebody; where it does not within ``rest`` seconds, everybody is killed."""
+        deadline = time.monotonic() + rest
+        while self.trap.victim is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self.trap.victim is None:
+            self.trap.disarm()
+            self.kill()
+        else:
+            self.wait_for_death()
 
     def remove(self) -> list[str]:
         try:
@@ -191,7 +218,7 @@ class FleetDaemon(ForkedDaemon):
         if not key.exists():
             key.make()
         text = _CONFIGURATION.format(
-            host=socket.gethostname(), state=self.state, broker=self.broker.url, database=self.database_url
+            host=socket.gethostname(), state=self.state, broker=self.broker_url, database=self.database_url
         )
         path = self.state / "fleet.conf"
         path.touch(mode=0o600)

@@ -4,7 +4,8 @@
 
 ``PID`` is whom the servers are for. ``COMMANDS`` is JSON, a list of argument lists; the last one is the server, those
 before it are what it needs. When ``PID`` or the server ends, or SIGTERM comes, all are killed and ``FOLDER`` (where not
-empty) is removed. Knows nothing of what it runs; imports nothing of ours, so that it starts at once.
+empty) is removed; SIGUSR1 says that it is to stay from now on. Knows nothing of what it runs; imports nothing of ours,
+so that it starts at once.
 """
 
 import ctypes
@@ -30,6 +31,8 @@ def command_for(watched: int, folder: str, commands: Sequence[Sequence[str]]) ->
 def main() -> None:
     watched, folder, commands = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     signal.signal(signal.SIGTERM, _end)
+    stays: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: stays.append(number))
     running: list[subprocess.Popen[bytes]] = []
     try:
         life = os.pidfd_open(watched)
@@ -42,7 +45,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for process in reversed(running):
             _kill(process)
-        if folder:
+        if folder and not stays:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -72,6 +72,10 @@ class Mariadb:
             if template is not None:
                 _copy(cursor, template, database)
 
+    def is_in_use(self, port: int, database: str) -> bool:
+        with closing(_connect(port)) as connection, connection.cursor() as cursor:
+            return bool(_threads(cursor, database))
+
     def drop(self, port: int, database: str) -> None:
         with closing(_connect(port)) as connection, connection.cursor() as cursor:
             for thread in _threads(cursor, database):

@@ -41,6 +41,7 @@ class Trap:
         self.notes = notes
         self._armed: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
         self._left: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 1, lock=False)  # type: ignore[assignment]
+        self._victim: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
         self._held_at: Any = _CONTEXT.Array(ctypes.c_char, LONGEST_NAME, lock=False)
         self._arrived: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
         self._noting: Synchronized[int] = _CONTEXT.Value(ctypes.c_int, 0, lock=False)  # type: ignore[assignment]
@@ -63,9 +64,9 @@ class Trap:
             held.release()
 
     @property
-    def armed(self) -> bool:
-        """Whether nobody has died of it yet."""
-        return bool(self._armed.value)
+    def victim(self) -> int | None:
+        """Who passed the point and is dying or dead, or None while nobody has."""
+        return None if self._armed.value else int(self._victim.value)
 
     def disarm(self) -> None:
         self._armed.value = b""
@@ -85,6 +86,7 @@ class Trap:
     def passed(self, name: str) -> None:
         """Called in the child at every point."""
         if self._armed.value == name.encode() and self._is_last():
+            self._victim.value = os.getpid()
             self.disarm()  # for whoever else has the trap
             os.kill(os.getpid(), signal.SIGKILL)
         while self._held_at.value == name.encode():

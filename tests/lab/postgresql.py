@@ -7,6 +7,7 @@ with postgresql.server() as server: server.kill(); server.start()
 import os
 import pwd
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -64,8 +65,21 @@ class Postgresql:
         return f"postgresql+psycopg://volumed@127.0.0.1:{port}/{database}"
 
     def create(self, port: int, database: str, template: str | None) -> None:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                with _connect(port) as connection:
+                    connection.execute(f"CREATE DATABASE {database} TEMPLATE {template or 'template0'}")
+                return
+            except psycopg.errors.ObjectInUse:  # whoever has filled the template is not quite gone
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def is_in_use(self, port: int, database: str) -> bool:
+        asked = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
         with _connect(port) as connection:
-            connection.execute(f"CREATE DATABASE {database} TEMPLATE {template or 'template0'}")
+            return connection.execute(asked, (database,)).fetchone() is not None
 
     def drop(self, port: int, database: str) -> None:
         with _connect(port) as connection:

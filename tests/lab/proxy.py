@@ -30,6 +30,7 @@ class Proxy:
         self._flows.set()
         self._marker: bytes | None = None
         self._met = threading.Event()
+        self._lost: set[socket.socket] = set()
         self._listener: socket.socket | None = None
 
     def __enter__(self) -> "Proxy":
@@ -56,15 +57,23 @@ class Proxy:
         self._flows.clear()
 
     def drop_from(self, marker: bytes) -> threading.Event:
-        """Become a black hole as soon as a client sends ``marker``, which is held back; the event says that it has."""
+        """The first connection whose client sends ``marker`` becomes a black hole for ever; the event says when.
+
+        Other connections are passed on as before.
+        """
         self._met = threading.Event()
         self._marker = marker
         return self._met
 
+    def lose(self) -> None:
+        """Every connection that there is becomes a black hole for ever; new ones are passed on."""
+        with self._guard:
+            self._lost |= self._open
+
     def cut(self) -> None:
         """End every connection with a reset; new ones are passed on."""
         with self._guard:
-            ended, self._open = self._open, set()
+            ended, self._open, self._lost = self._open, set(), set()
         for connection in ended:
             _reset(connection)
 
@@ -109,14 +118,16 @@ class Proxy:
             while data := source.recv(CHUNK):
                 if from_client and self._marker is not None and self._marker in data:
                     self._marker = None
-                    self.drop()
+                    self._lost |= {source, sink}
                     self._met.set()
                 self._flows.wait()
-                sink.sendall(data)
+                if source not in self._lost:
+                    sink.sendall(data)
         except OSError:
             pass  # reset, by a side or by us
         self._flows.wait()
-        self._end(source, sink)
+        if source not in self._lost:  # of one that is lost nobody hears even its end
+            self._end(source, sink)
 
     def _end(self, *ended: socket.socket) -> None:
         with self._guard:

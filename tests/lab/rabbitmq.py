@@ -175,12 +175,14 @@ class Server:
 
     def stop(self) -> None:
         """An orderly stop; what is durable and confirmed is there after the next start."""
+        self._keep_folder()
         os.kill(self.pid, signal.SIGTERM)
         self._wait_for_keeper()
 
     def kill(self) -> None:
         """SIGKILL; nothing happens where it does not run."""
         if self._keeper is not None:
+            self._keep_folder()
             self._keeper.terminate()
             self._wait_for_keeper()
 
@@ -195,6 +197,11 @@ class Server:
     def pid(self) -> int:
         """Of the Erlang machine."""
         return int((self._folder / "pid").read_text())
+
+    def _keep_folder(self) -> None:
+        """It is needed for the next start."""
+        if self._keeper is not None:
+            self._keeper.send_signal(signal.SIGUSR1)
 
     def _wait_for_keeper(self) -> None:
         if self._keeper is not None:
@@ -257,7 +264,7 @@ def server() -> Iterator[Server]:
     """A running server of the caller's own; nothing is left of it."""
     folder = Path(tempfile.mkdtemp(prefix="volumed-rabbitmq-"))
     try:
-        with Server(folder, remove=False) as running:
+        with Server(folder, remove=True) as running:
             yield running
     finally:
         shutil.rmtree(folder, ignore_errors=True)

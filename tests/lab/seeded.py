@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import time
 import uuid
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.lab import rows
 from tests.lab.daemon import Daemon, Session
 
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:doctor", "ip": "127.0.0.1", "host": "client", "multipath": False}
@@ -60,13 +60,7 @@ class Seeds:
         return attachment
 
     def sql(self, statement: str, *values: Any) -> None:
-        connection = sqlite3.connect(self.daemon.state / "volumed.db", timeout=20)
-        try:
-            with connection:
-                changed = connection.execute(statement, values).rowcount
-        finally:
-            connection.close()
-        assert changed, f"nothing was changed by {statement}"
+        assert rows.execute(self.daemon.state, statement, *values), f"nothing was changed by {statement}"
 
     def tgtadm(self, mode: str, op: str, *arguments: str) -> str:
         socket = next(path for path in self.daemon.state.rglob("*.0") if path.is_socket())
@@ -89,16 +83,10 @@ class Seeds:
         """An operation's row, a copy of another one."""
         operation_id = str(uuid.uuid4())
         changed = {"id": operation_id, "kind": kind, "state": state, "live_key": None} | columns
-        connection = sqlite3.connect(self.daemon.state / "volumed.db", timeout=20)
-        connection.row_factory = sqlite3.Row
-        try:
-            with connection:
-                model = dict(connection.execute("SELECT * FROM operations LIMIT 1").fetchone()) | changed
-                names = ", ".join(model)
-                places = ", ".join("?" * len(model))
-                connection.execute(f"INSERT INTO operations ({names}) VALUES ({places})", tuple(model.values()))
-        finally:
-            connection.close()
+        model = rows.select(self.daemon.state, "SELECT * FROM operations LIMIT 1")[0] | changed
+        values = [json.dumps(value) if isinstance(value, dict | list) else value for value in model.values()]
+        names, places = ", ".join(model), ", ".join("?" * len(model))
+        rows.execute(self.daemon.state, f"INSERT INTO operations ({names}) VALUES ({places})", *values)
         return operation_id
 
     def host(self) -> str:
@@ -201,9 +189,7 @@ def _failed_cleanup(seeds: Seeds) -> None:
     seeds.kinds.add("cleanup.failed")
     left = str(uuid.uuid4())
     (seeds.pool / f"volume-{left}").write_bytes(b"left behind")
-    connection = sqlite3.connect(seeds.daemon.state / "volumed.db", timeout=20)
-    (storage,) = connection.execute("SELECT storage_id FROM pools").fetchone()
-    connection.close()
+    storage = rows.select(seeds.daemon.state, "SELECT storage_id FROM pools")[0]["storage_id"]
     seeds.sql("UPDATE pools SET allocated = allocated + 2, volumes = volumes + 1")
     args = json.dumps({"host": f"{seeds.host()}#pool", "storage_id": storage, "size": 2, "of_operation": left})
     columns = {"resource_type": "leftover", "resource_id": str(uuid.uuid4()), "volume_id": left, "args": args}

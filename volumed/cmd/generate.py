@@ -15,6 +15,7 @@ from typing import Any
 
 from volumed import conf
 from volumed.driver.registry import DRIVERS, driver_options
+from volumed.launch.concurrency import choose_threading
 from volumed.model import requests, states
 
 #: Width of a comment in the samples.
@@ -24,8 +25,10 @@ HEADER = "made by `make docs` from the code; change it there"
 
 OTHERS = (
     "oslo.messaging's own options are understood beside them: `transport_url` names the broker, "
-    "`[oslo_messaging_rabbit]` has the details. So are oslo.log's (`use_json`, `log_file`, `use_journal`, ...), which "
-    "the services of a fleet follow; see [logs.md](logs.md), oslo.middleware's in `[cors]`, and keystonemiddleware's in `[keystone_authtoken]`, see [api-tier.md](api-tier.md). "
+    "`[oslo_messaging_rabbit]` has the details, of which those are listed here that matter ([RPC](rpc.md)). "
+    "So are oslo.log's (`use_json`, `log_file`, `use_journal`, ...), which the services of a fleet follow "
+    "([logs](logs.md)), oslo.middleware's in `[cors]` and keystonemiddleware's in `[keystone_authtoken]` "
+    "([API tier](api-tier.md)). "
     "An option that nobody knows is refused when a service starts, naming the file."
 )
 
@@ -44,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m volumed.cmd.generate", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path())
     folder = parser.parse_args(argv).folder
+    choose_threading()
     for name, text in generated().items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,8 +69,10 @@ def generated() -> Mapping[str, str]:
 
 
 def _groups() -> Groups:
+    from volumed.rpc.transport import sample_options
+
     common: list[tuple[str, str, Sequence[Any]]] = []
-    for name, options in _joined(conf.list_opts()).items():
+    for name, options in _joined([*conf.list_opts(), *sample_options()]).items():
         about = "Stands for the group of each name in enabled_backends." if name == "backend" else ""
         common.append((name, about, options))
     ours = {entry.name for entry in entry_points(group=DRIVERS) if entry.dist and entry.dist.name == "volumed"}

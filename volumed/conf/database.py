@@ -9,7 +9,7 @@ OPTIONS = [
         "connection",
         default="sqlite:////var/lib/volumed/volumed.db",
         secret=True,
-        help="SQLAlchemy URL of the database.",
+        help="SQLAlchemy URL of the database (docs/databases.md): sqlite:///, postgresql+psycopg:// or mariadb+pymysql://.",
     ),
     cfg.StrOpt(
         "secrets_key_file",

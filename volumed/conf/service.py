@@ -51,5 +51,11 @@ OPTIONS = [
         mutable=True,
         help="Seconds that a stopping service gives to the work that runs; what is left is resumed by the next start.",
     ),
+    cfg.FloatOpt(
+        "restart_pause_max",
+        default=60,
+        min=1,
+        help="Seconds that volumed-volume waits at most before it starts a backend's process again that keeps dying.",
+    ),
     cfg.BoolOpt("debug", default=False, mutable=True, help="Log details too."),
 ]

@@ -33,3 +33,29 @@ def _postgresql(element: Any, compiler: Any, **options: Any) -> str:
 @compiles(now, "mariadb")
 def _mariadb(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
+
+
+class now_once(FunctionElement[int]):
+    """The present time, taken once a statement: an index serves a comparison with it.
+
+    ``now`` is taken anew for each row on PostgreSQL and MariaDB, so they would read every row to compare with it.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_once, "sqlite")
+def _sqlite_once(element: Any, compiler: Any, **options: Any) -> str:
+    return "volumed_now()"
+
+
+@compiles(now_once, "postgresql")
+def _postgresql_once(element: Any, compiler: Any, **options: Any) -> str:
+    return "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))"
+
+
+@compiles(now_once, "mysql")
+@compiles(now_once, "mariadb")
+def _mariadb_once(element: Any, compiler: Any, **options: Any) -> str:
+    return "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"

@@ -1,24 +1,24 @@
-"""Connections and transactions: the one way to write, the one way to read, the one retry rule.
+"""Transactions: the one way to write, the one way to read, the one retry rule.
 
-Source of SQLite's settings: sqlite.org/wal.html and sqlite.org/pragma.html#pragma_synchronous (FULL: a commit that was
-answered survives a power cut).
+A transaction that certainly did not commit is run again: after a deadlock, a serialization failure, and where its
+connection was lost before its COMMIT was sent. Where it was lost in the COMMIT, nobody was told what became of it: then
+the row is asked that the transaction has put its token into (``prove``). One without a token may run twice.
 """
 
 import logging
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import orjson
 import sqlalchemy
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
+from volumed.db import connecting, trouble
 from volumed.db.sealing import SEAL, Seal
 from volumed.model.errors import ServiceUnavailable
 
@@ -27,15 +27,28 @@ LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Milliseconds that SQLite waits for another process's write.
-SQLITE_BUSY_TIMEOUT = 20_000
-
-#: Seconds before the first retry of a transaction; doubled with each, with jitter.
+#: Seconds before the first retry of a transaction, doubled with each, with jitter; and at most.
 RETRY_PAUSE = 0.01
+LONGEST_PAUSE = 2.0
 
-#: Error codes that mean "the same transaction may succeed now": deadlock, serialization failure, lock timeout.
-_PASSING_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
-_PASSING_MYSQL = frozenset({1205, 1213})
+#: Seconds that a transaction waits for a server that is away, and one whose COMMIT was not answered.
+ABSENCE = 3.0
+UNCERTAINTY = 20.0
+
+_PROOF = "volumed.proof"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """``work`` has ended with a value; only the COMMIT is left."""
+
+    value: Any
+    proof: Callable[[Connection], bool] | None
+
+
+def prove(tx: Connection, has_committed: Callable[[Connection], bool]) -> None:
+    """Say how to find out, in another transaction, whether this one has committed. Of several the last one counts."""
+    tx.info[_PROOF] = has_committed
 
 
 class Database:
@@ -49,32 +62,24 @@ class Database:
         # One writer at a time is SQLite's rule; a fair lock here is far faster than its busy handler's naps.
         self._writing: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
         self.seal = seal
-        self.engine = sqlalchemy.create_engine(self.url, execution_options={SEAL: seal}, **self._options(pool_size))
-        if self._sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-
-    def _options(self, pool_size: int) -> dict[str, Any]:
-        options: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads}
-        if self._sqlite:
-            return options | {
-                "poolclass": QueuePool,
-                "pool_size": pool_size,
-                "max_overflow": 10,
-                "connect_args": {"check_same_thread": False, "isolation_level": None, "cached_statements": 512},
-            }
-        return options | {
-            "pool_size": pool_size,
-            "max_overflow": 0,
-            "pool_pre_ping": True,
-            "isolation_level": "READ COMMITTED",
-        }
+        self.engine = sqlalchemy.create_engine(
+            self.url, execution_options={SEAL: seal}, **connecting.options(self.url, pool_size)
+        )
+        connecting.prepare(self.engine)
+        #: When it was last found to be away, by ``time.monotonic``: nobody could report to it then.
+        self.absent_at = float("-inf")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for queries that change nothing."""
-        with _reporting_absence(), self.engine.connect() as connection:
-            yield connection.execution_options(volumed_reading=True)
+        """A connection for queries that change nothing. Raises ``ServiceUnavailable`` without a database."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(volumed_reading=True)
+        except (DBAPIError, TimeoutError) as error:
+            if trouble.is_absence(error):
+                self.absent_at = time.monotonic()
+                raise _unavailable(error) from error
+            raise
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -85,22 +90,48 @@ class Database:
             yield connection
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work(tx, ...)`` in ONE transaction and return what it returns; it is run again after a deadlock.
+        """Run ``work(tx, ...)`` in ONE transaction and return what it returns; the module says when it is run again.
 
         ``work`` must have no effect but on ``tx``. Raises what it raises, ``ServiceUnavailable`` without a database.
         """
-        attempt = 0
+        patience = self._patience(ABSENCE)
+        unsure: _Ended | None = None
+        while True:
+            ended: _Ended | None = None
+            try:
+                with self._writing, self.engine.begin() as tx:
+                    tx.info.pop(_PROOF, None)
+                    ended = _Ended(work(tx, *args, **kwargs), tx.info.pop(_PROOF, None))
+                return ended.value  # type: ignore[no-any-return]
+            except Exception as error:
+                if trouble.is_absence(error):
+                    self.absent_at = time.monotonic()
+                if ended is not None and trouble.is_lost(error):
+                    unsure = ended
+                # Asked after any error: run again, it may have met what it had written itself.
+                if unsure is not None and self._has_committed(unsure):
+                    return unsure.value  # type: ignore[no-any-return]
+                patience.wait_after(error)
+
+    def _has_committed(self, ended: _Ended) -> bool:
+        """Look for the transaction's token. Raises ``ServiceUnavailable`` when that cannot be done in time."""
+        if ended.proof is None:
+            return False
+        patience = self._patience(UNCERTAINTY)
         while True:
             try:
-                with _reporting_absence(), self._writing, self.engine.begin() as tx:
-                    return work(tx, *args, **kwargs)
-            except DBAPIError as error:
-                if attempt >= self.retries or not _is_passing(error):
-                    raise
-                pause = RETRY_PAUSE * 2**attempt * random.uniform(0.5, 1.5)
-                LOG.debug("transaction is tried again in %.3f s: %s", pause, error.orig)
-                attempt += 1
-                time.sleep(pause)
+                with self._writing, self.engine.begin() as tx:
+                    return ended.proof(tx)
+            except Exception as error:
+                try:
+                    patience.wait_after(error)
+                except ServiceUnavailable as absence:
+                    reason = f"{absence.fields['reason']}; it is not known whether what was asked has been stored"
+                    raise ServiceUnavailable(reason=reason) from error
+
+    def _patience(self, absence: float) -> "_Patience":
+        """SQLite's file does not come back by itself."""
+        return _Patience(self.retries, 0.0 if self._sqlite else absence)
 
     def overwrite(self, work: Callable[[Connection], T]) -> T:
         """As ``write``, and what ``work`` replaces is nowhere in the database's files afterwards."""
@@ -116,19 +147,29 @@ class Database:
         self.engine.dispose()
 
 
-def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+class _Patience:
+    """What one transaction waits for, all in all."""
 
+    def __init__(self, retries: int, absence: float) -> None:
+        self._retries = retries
+        self._absence = absence
+        self._until: float | None = None
+        self._attempts = 0
 
-def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
-    connection.create_function("volumed_now", 0, lambda: time.time_ns() // 1000)
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        f"busy_timeout = {SQLITE_BUSY_TIMEOUT}",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
+    def wait_after(self, error: Exception) -> None:
+        """Sleep before the next try. Raises ``error`` when that is of no use, ``ServiceUnavailable`` too late."""
+        if trouble.is_absence(error):
+            self._until = self._until or time.monotonic() + self._absence
+            if isinstance(error, TimeoutError) or time.monotonic() >= self._until:
+                raise _unavailable(error) from error
+        elif not trouble.may_pass(error):
+            raise error
+        elif self._attempts >= self._retries:
+            raise _unavailable(error) from error
+        pause = min(RETRY_PAUSE * 2**self._attempts, LONGEST_PAUSE) * random.uniform(0.5, 1.5)
+        LOG.debug("transaction is tried again in %.3f s: %s", pause, error)
+        self._attempts += 1
+        time.sleep(pause)
 
 
 def _erasing(tx: Connection, work: Callable[[Connection], T]) -> T:
@@ -136,31 +177,5 @@ def _erasing(tx: Connection, work: Callable[[Connection], T]) -> T:
     return work(tx)
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("volumed_reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-def _is_passing(error: DBAPIError) -> bool:
-    original: Any = error.orig
-    if isinstance(original, sqlite3.OperationalError):
-        return "locked" in str(original) or "busy" in str(original)
-    if getattr(original, "sqlstate", None) in _PASSING_SQLSTATES:
-        return True
-    arguments: tuple[Any, ...] = getattr(original, "args", ())
-    return bool(arguments) and arguments[0] in _PASSING_MYSQL
-
-
-@contextmanager
-def _reporting_absence() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        if error.connection_invalidated or _is_unusable(error):
-            raise ServiceUnavailable(reason=f"the database cannot be used: {error.orig}") from error
-        raise
-
-
-def _is_unusable(error: OperationalError) -> bool:
-    text = str(error.orig)
-    return any(words in text for words in ("disk is full", "unable to open", "readonly database", "disk I/O error"))
+def _unavailable(error: Exception) -> ServiceUnavailable:
+    return ServiceUnavailable(reason=f"the database cannot be used: {getattr(error, 'orig', error)}")

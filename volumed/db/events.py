@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from volumed.db.clock import SECOND, now
+from volumed.db.clock import SECOND, now, now_once
 from volumed.db.tables import event_positions, events
 from volumed.model.records import Event, Json
 
@@ -67,7 +67,7 @@ def prune(tx: Connection, retention: float, limit: int = 500) -> int:
     The last position among them is kept, so that a reader who resumes from before it is told.
     """
     wanted = select(events.c.id, events.c.position).where(
-        events.c.created_at < now() - int(retention * SECOND), events.c.published.is_(True)
+        events.c.created_at < now_once() - int(retention * SECOND), events.c.published.is_(True)
     )
     old = tx.execute(wanted.order_by(events.c.created_at).limit(limit)).all()
     if not old:

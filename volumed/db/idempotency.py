@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from volumed.db.clock import SECOND, now
+from volumed.db.clock import SECOND, now, now_once
 from volumed.db.tables import idempotency_keys
 
 
@@ -73,4 +73,4 @@ def _owned(owner: KeyOwner) -> tuple[ColumnElement[bool], ...]:
 
 
 def _before(retention: float) -> ColumnElement[int]:
-    return now() - int(retention * SECOND)
+    return now_once() - int(retention * SECOND)

@@ -6,6 +6,7 @@ Every write of a worker goes through ``_held``: it changes the row only while th
 its beginning: what a lost worker wrote before it is rolled back with it.
 """
 
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,8 +26,8 @@ from sqlalchemy import (
     update,
 )
 
-from volumed.db import pages
-from volumed.db.clock import SECOND, now
+from volumed.db import pages, proofs
+from volumed.db.clock import SECOND, now, now_once
 from volumed.db.pages import Listing
 from volumed.db.tables import operations
 from volumed.model.errors import BusyResource, CancelRequested, LostHold, NotFound
@@ -68,6 +69,7 @@ class NewOperation:
 
 def add(tx: Connection, new: NewOperation, live_key: str | None = None) -> None:
     """Insert ``new`` as ``queued``. A live operation on the same resource: ``IntegrityError`` on ``live_key``."""
+    proofs.by_id(tx, operations, new.id)
     tx.execute(
         _INSERT,
         {
@@ -164,7 +166,10 @@ def claim(
         )
         .values(values)
     )
-    return get(tx, operation_id) if taken.rowcount else None
+    if not taken.rowcount:
+        return None
+    _prove_by_token(tx, operation_id, token)
+    return get(tx, operation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +215,9 @@ def live_in(tx: Connection, queue: str, limit: int = 500) -> list[str]:
 
 def place(tx: Connection, operation_id: str, attempt: int, queue: str, placement: Json) -> bool:
     """Hand the operation from the scheduler to ``queue``; False when another scheduler was first."""
-    placed = tx.execute(
-        _waiting_for_placement(operation_id, attempt).values(
-            queue=queue, state=_O.QUEUED, placement=placement, wait_reason=None, updated_at=now()
-        )
+    return _change_by_scheduler(
+        tx, operation_id, attempt, queue=queue, state=_O.QUEUED, placement=placement, wait_reason=None, updated_at=now()
     )
-    return bool(placed.rowcount)
 
 
 def move_over(tx: Connection, operation_id: str, attempt: int, lost: str, queue: str, placement: Json) -> bool:
@@ -227,42 +229,54 @@ def move_over(tx: Connection, operation_id: str, attempt: int, lost: str, queue:
         operations.c.state == _O.QUEUED,
         operations.c.claims == 0,
     )
-    return bool(tx.execute(moved.values(queue=queue, placement=placement, updated_at=now())).rowcount)
+    token = str(uuid.uuid4())
+    values = {"queue": queue, "placement": placement, "claim_token": token, "updated_at": now()}
+    if not tx.execute(moved.values(values)).rowcount:
+        return False
+    _prove_by_token(tx, operation_id, token)
+    return True
 
 
 def postpone(
     tx: Connection, operation_id: str, attempt: int, reason: str, pause: float, placement: Json | None
 ) -> bool:
     """Let the operation wait ``pause`` seconds for the scheduler's next look; ``reason`` is shown meanwhile."""
-    postponed = tx.execute(
-        _waiting_for_placement(operation_id, attempt).values(
-            state=_O.WAITING,
-            wait_reason=reason,
-            not_before=now() + int(pause * SECOND),
-            placement=placement,
-            updated_at=now(),
-        )
+    return _change_by_scheduler(
+        tx,
+        operation_id,
+        attempt,
+        state=_O.WAITING,
+        wait_reason=reason,
+        not_before=now() + int(pause * SECOND),
+        placement=placement,
+        updated_at=now(),
     )
-    return bool(postponed.rowcount)
 
 
 def refuse(tx: Connection, operation_id: str, attempt: int, error: Json, placement: Json | None) -> bool:
     """End the operation ``failed`` by the scheduler; False when it is no longer the scheduler's."""
-    refused = tx.execute(
-        _waiting_for_placement(operation_id, attempt).values(
-            state=_O.FAILED, error=error, placement=placement, live_key=None, **_ending()
-        )
+    return _change_by_scheduler(
+        tx, operation_id, attempt, state=_O.FAILED, error=error, placement=placement, live_key=None, **_ending()
     )
-    return bool(refused.rowcount)
 
 
-def _waiting_for_placement(operation_id: str, attempt: int) -> Any:
-    return update(operations).where(
+def _change_by_scheduler(tx: Connection, operation_id: str, attempt: int, **values: Any) -> bool:
+    token = str(uuid.uuid4())
+    changed = update(operations).where(
         operations.c.id == operation_id,
         operations.c.queue == SCHEDULER_QUEUE,
         operations.c.attempt == attempt,
         operations.c.state.in_((_O.QUEUED, _O.WAITING)),
     )
+    if not tx.execute(changed.values(claim_token=token, **values)).rowcount:
+        return False
+    _prove_by_token(tx, operation_id, token)
+    return True
+
+
+def _prove_by_token(tx: Connection, operation_id: str, token: str) -> None:
+    """The row keeps the token until the next one who has the operation writes."""
+    proofs.by_token(tx, operations, operation_id, operations.c.claim_token, token)
 
 
 def note(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
@@ -419,6 +433,7 @@ def _held(
     """Change the row while it is its worker's, and only along the table of states."""
     sources = [state for state in _TAKEN if to is None or to in OPERATION_MOVES[state]]
     moved = {} if to is None else {"state": to.value}
+    token = str(uuid.uuid4())
     changed = tx.execute(
         update(operations)
         .where(
@@ -427,9 +442,10 @@ def _held(
             operations.c.state.in_(sources),
             *([operations.c.cancel_requested.is_(False)] if heeds_cancel else []),
         )
-        .values({"updated_at": now()} | moved | values)
+        .values({"updated_at": now(), "claim_token": token} | moved | values)
     )
     if changed.rowcount:
+        _prove_by_token(tx, operation.id, token)
         return
     if heeds_cancel and is_cancel_requested(tx, operation.id):
         raise CancelRequested(operation_id=operation.id)
@@ -460,7 +476,7 @@ def prune(tx: Connection, retention: float, limit: int = 200) -> int:
     old = [
         row[0]
         for row in tx.execute(
-            select(operations.c.id).where(operations.c.ended_at < now() - int(retention * SECOND)).limit(limit)
+            select(operations.c.id).where(operations.c.ended_at < now_once() - int(retention * SECOND)).limit(limit)
         )
     ]
     if old:

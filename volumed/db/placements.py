@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from volumed.db.clock import SECOND, now
+from volumed.db.clock import SECOND, now, now_once
 from volumed.db.operations import SCHEDULER_QUEUE
 from volumed.db.tables import operations, snapshots, volume_types, volumes
 from volumed.model.records import Json, Operation, Volume
@@ -44,7 +44,7 @@ def unplaced_volumes(tx: Connection, age: float, limit: int = 100) -> Sequence[V
         .outerjoin(operations, operations.c.live_key == volumes.c.id)
         .where(
             volumes.c.status == VolumeStatus.CREATING,
-            volumes.c.updated_at < now() - int(age * SECOND),
+            volumes.c.updated_at < now_once() - int(age * SECOND),
             volumes.c.host.is_(None),
             operations.c.id.is_(None),
         )

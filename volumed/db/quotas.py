@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from volumed.db.clock import now
 from volumed.db.engine import Database
 from volumed.db.tables import quota_defaults, quotas
+from volumed.db.trouble import Again
 from volumed.model.errors import QuotaExceeded
 
 #: A limit that is none.
@@ -81,19 +82,24 @@ def _change_of(number: int) -> Update:
 def adjust(tx: Connection, project_id: str, deltas: Mapping[str, int]) -> None:
     """Change the use without a check: for what is given back, and for rows that another API tier made.
 
-    Resources whose row is missing are made; with a first request of the project under way that may collide
-    (``IntegrityError``), and the transaction is run again by its owner.
+    Resources whose row is missing are made. Raises ``Again`` when somebody else makes one at the same time.
     """
     names = sorted(deltas)
     delta: ColumnElement[int] = case(*((quotas.c.resource == name, literal(deltas[name])) for name in names), else_=0)
     of_project = quotas.c.project_id == project_id
     changed = update(quotas).where(of_project, quotas.c.resource.in_(names))
-    if tx.execute(changed.values(in_use=quotas.c.in_use + delta, updated_at=now())).rowcount == len(names):
+    found = tx.execute(changed.values(in_use=quotas.c.in_use + delta, updated_at=now())).rowcount
+    if found == len(names):
         return
     known = set(tx.execute(select(quotas.c.resource).where(of_project, quotas.c.resource.in_(names))).scalars())
-    for name in names:
-        if name not in known:
-            _add_row(tx, project_id, name, deltas[name])
+    if len(known) != found:
+        raise Again(f"a row of the quota of {project_id} was made meanwhile, and is not counted in")
+    try:
+        for name in names:
+            if name not in known:
+                _add_row(tx, project_id, name, deltas[name])
+    except IntegrityError as error:
+        raise Again(f"a row of the quota of {project_id} was made at the same time") from error
 
 
 def _limit(names: list[str], defaults: Mapping[str, int]) -> ColumnElement[int]:
@@ -125,6 +131,7 @@ def _explain(tx: Connection, project_id: str, deltas: Mapping[str, int], default
             raise QuotaExceeded(
                 requested=deltas[name], resource=name, in_use=in_use, limit=limit, project_id=project_id
             )
+    raise Again(f"the quota of {project_id} was changed between the refusal and its explanation")
 
 
 def usage(

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
+from volumed.db import proofs
 from volumed.db.clock import now
 from volumed.model.errors import IllegalMove, NotFound
 
@@ -35,6 +36,7 @@ class Rows(Generic[Record, Status]):
 
     def add(self, tx: Connection, **values: Any) -> None:
         """Insert a row of plain values; its times are set here, a column that is not given is NULL."""
+        proofs.by_id(tx, self._table, values["id"])
         tx.execute(self._insert, values)
 
     def get(self, tx: Connection, resource_id: str, project_id: str | None = None) -> Record:

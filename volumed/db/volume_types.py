@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
-from volumed.db import pages
+from volumed.db import pages, proofs
 from volumed.db.clock import now
 from volumed.db.pages import Listing
 from volumed.db.tables import quotas, volume_types, volumes
@@ -41,6 +41,7 @@ def name_of(tx: Connection, type_id: str) -> str:
 
 def add(tx: Connection, type_id: str, name: str, **values: Any) -> None:
     """Insert a type. A name that is taken: ``IntegrityError``."""
+    proofs.by_id(tx, volume_types, type_id)
     tx.execute(insert(volume_types).values(id=type_id, name=name, created_at=now(), updated_at=now(), **values))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, func, select
 
 from volumed.db import pages
-from volumed.db.clock import SECOND, now
+from volumed.db.clock import SECOND, now_once
 from volumed.db.pages import Listing
 from volumed.db.rows import Rows
 from volumed.db.tables import operations, volume_types, volumes
@@ -38,7 +38,7 @@ def in_transit_without_operation(tx: Connection, host: str, age: float, limit: i
         .outerjoin(operations, operations.c.live_key == volumes.c.id)
         .where(
             volumes.c.status.in_(IN_TRANSIT),
-            volumes.c.updated_at < now() - int(age * SECOND),
+            volumes.c.updated_at < now_once() - int(age * SECOND),
             volumes.c.host.startswith(host + "#", autoescape=True),
             operations.c.id.is_(None),
         )

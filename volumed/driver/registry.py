@@ -7,7 +7,6 @@ import importlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from oslo_config import cfg
 
 from volumed.driver.interface import Driver, Owner, Target
 from volumed.model.errors import ConfigurationError
+from volumed.model.installed import installed
 
 LOG = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ def _find(group: str, name: str, old_names: Mapping[str, str], option: str) -> A
     if name in old_names:
         LOG.warning("%s = %s is an old name; write %s", option, name, old_names[name])
         name = old_names[name]
-    for entry in entry_points(group=group, name=name):
-        return entry.load()
+    if name in installed(group):
+        return installed(group)[name].load()
     if "." not in name:
-        known = ", ".join(sorted(entry.name for entry in entry_points(group=group)))
+        known = ", ".join(sorted(installed(group)))
         raise ConfigurationError(option=option, reason=f"{name!r} is not installed; known are: {known}")
     module, _, attribute = name.rpartition(".")
     try:

@@ -21,13 +21,14 @@ from volumed.operations.ends import EndPoller
 from volumed.operations.feed import Feed
 from volumed.operations.housekeeping import Housekeeping
 from volumed.operations.locks import SERVICE_PREFIX, ServiceLock
-from volumed.operations.periodic import PeriodicTasks
+from volumed.operations.periodic import PeriodicTask, PeriodicTasks
 from volumed.operations.publisher import Publisher
 from volumed.rpc import scheduler_client, volume_client
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.notifier import Notifier
+from volumed.rpc.pins import REFRESH_INTERVAL, Pins
 from volumed.rpc.scheduler_client import SchedulerClient
-from volumed.rpc.transport import make_notification_transport, make_transport
+from volumed.rpc.transport import close, make_notification_transport, make_transport
 from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler.manager import SchedulerManager
 from volumed.volume.manager import VolumeManager
@@ -43,6 +44,7 @@ class Assembly:
         self._incarnation = str(uuid.uuid4())
         self.database = open_database(conf, own_key)
         self._rows = row_examiner(conf, self.database)
+        self._pins = Pins(self.database, conf.service_down_time)
 
     def scheduler(self) -> Service:
         """A scheduler."""
@@ -68,7 +70,7 @@ class Assembly:
 
     def api(self) -> "Api":
         """The API tier."""
-        return Api(self._conf, self.database, self._rows)
+        return Api(self._conf, self.database, self._rows, self._pins)
 
     def keeping(self) -> "Keeping":
         """What one of all processes does for everybody."""
@@ -81,20 +83,24 @@ class Assembly:
     def _service(self, binary: str, topic: str, host: str, manager: Manager, transport: Any) -> Service:
         zone = self._conf.storage_availability_zone
         identity = Identity(binary, topic, host, zone, self._incarnation)
-        return Service(self._conf, self.database, identity, manager, transport, service_lock(self._state, binary, host))
+        lock = service_lock(self._state, binary, host)
+        return Service(self._conf, self.database, identity, manager, transport, lock, self._pins)
 
     def _messenger(self, transport: Any) -> Messenger:
-        return messenger(self._conf, transport)
+        return messenger(self._conf, transport, self._pins)
 
 
 class Api:
     """The WSGI application with what it needs beside the database."""
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, rows: RowExaminer) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, database: Database, rows: RowExaminer, pins: Pins) -> None:
         self._transport = make_transport(conf)
+        self._pins = pins
+        refresh = PeriodicTask("version pins", pins.refresh, REFRESH_INTERVAL)
+        self._tasks = PeriodicTasks("api", [refresh], conf.periodic_interval, REFRESH_INTERVAL)
         self._ends = EndPoller(database)
         self._feed = Feed(database)
-        sender = messenger(conf, self._transport)
+        sender = messenger(conf, self._transport, pins)
         self._parts = ApiParts(
             conf=conf,
             database=database,
@@ -108,10 +114,14 @@ class Api:
     def application(self) -> Any:
         """The application; makes what the database has to have for it."""
         conf = self._parts.conf
-        return proxy.before(cors.before(make_app(self._parts), conf), conf)
+        application = proxy.before(cors.before(make_app(self._parts), conf), conf)
+        self._pins.refresh()
+        self._tasks.start()
+        return application
 
     def reset(self) -> None:
-        """Nothing of the API's configuration changes while it answers."""
+        """Nothing of the API's configuration changes while it answers; the services' versions may have."""
+        self._pins.refresh()
 
     def end_streams(self) -> None:
         """End the answers that have no end, before the server waits for those that have."""
@@ -119,9 +129,10 @@ class Api:
 
     def stop(self) -> None:
         """Let go of everything; nothing is answered any more."""
+        self._tasks.stop()
         self._feed.stop()
         self._ends.stop()
-        self._transport.cleanup()
+        close(self._transport)
 
 
 class Keeping:
@@ -141,7 +152,7 @@ class Keeping:
     def stop(self) -> None:
         self._tasks.stop()
         self._publisher.stop()
-        self._transport.cleanup()
+        close(self._transport)
 
 
 def service_lock(state: Path, binary: str, host: str) -> ServiceLock:
@@ -149,9 +160,9 @@ def service_lock(state: Path, binary: str, host: str) -> ServiceLock:
     return ServiceLock(state / "locks" / f"{SERVICE_PREFIX}{host}.lock", f"{binary} {host}")
 
 
-def messenger(conf: cfg.ConfigOpts, transport: Any) -> Messenger:
+def messenger(conf: cfg.ConfigOpts, transport: Any, pins: Pins) -> Messenger:
     """The sending side of ``transport``."""
-    return Messenger(transport, conf.rpc.control_exchange, conf.rpc.response_timeout)
+    return Messenger(transport, conf.rpc.control_exchange, conf.rpc.response_timeout, pins)
 
 
 def open_database(conf: cfg.ConfigOpts, own_key: Path) -> Database:

@@ -29,7 +29,7 @@ from volumed.model.errors import ConfigurationError
 LOG = logging.getLogger(__name__)
 
 #: Seconds before a child that died is started again; doubled with each death, back to the first after a calm while.
-FIRST_PAUSE, LONGEST_PAUSE, CALM = 1.0, 60.0, 60.0
+FIRST_PAUSE, CALM = 1.0, 60.0
 
 #: Seconds beyond ``graceful_shutdown_timeout`` after which a child that does not end is killed.
 MARGIN = 10.0
@@ -44,7 +44,9 @@ def run(files: Sequence[Path]) -> int:
     logs.as_configured(conf)
     if not conf.enabled_backends:
         raise ConfigurationError(option="enabled_backends", reason="it names no backend, so there is nothing to serve")
-    timing = Timing(conf.operations.stuck_timeout, conf.graceful_shutdown_timeout + MARGIN)
+    timing = Timing(
+        conf.operations.stuck_timeout, conf.graceful_shutdown_timeout + MARGIN, longest_pause=conf.restart_pause_max
+    )
     return Launcher(conf.enabled_backends, lambda name, voice: run_backend(files, name, voice), timing).run()
 
 
@@ -52,12 +54,14 @@ def run(files: Sequence[Path]) -> int:
 class Timing:
     """Seconds. ``stuck``: of silence after which a child is killed, 0: never; ``drain``: that a child has to end.
 
-    ``silence``: after which a child is not known to be alive, and the watchdog is told nothing.
+    ``silence``: after which a child is not known to be alive, and the watchdog is told nothing. ``longest_pause``:
+    before a child that keeps dying is started again.
     """
 
     stuck: float
     drain: float
     silence: float = 5 * BEAT
+    longest_pause: float = 60.0
 
 
 @dataclass
@@ -227,7 +231,7 @@ class Launcher:
             LOG.error("backend %s has ended: %s; it starts again in %.0f s", child.name, how, child.pause)
         else:
             LOG.info("backend %s has ended: %s", child.name, how)
-        child.pause = min(LONGEST_PAUSE, child.pause * 2)
+        child.pause = min(self.timing.longest_pause, child.pause * 2)
 
     def _end_silent(self) -> None:
         """SIGKILL for a child that has not been heard for too long, and for whoever does not stop in time."""

@@ -18,8 +18,10 @@ from volumed.db import services
 from volumed.db.engine import Database
 from volumed.operations.locks import ServiceLock
 from volumed.operations.periodic import PeriodicTask, PeriodicTasks
-from volumed.rpc.dispatcher import Endpoint, RpcDispatcher
-from volumed.rpc.transport import make_server
+from volumed.rpc import transport as rpc
+from volumed.rpc.dispatcher import Endpoint, RpcDispatcher, highest_version
+from volumed.rpc.listener import Listener
+from volumed.rpc.pins import REFRESH_INTERVAL, Pins
 
 LOG = logging.getLogger(__name__)
 
@@ -37,7 +39,9 @@ class Manager(Endpoint, Protocol):
         """Begin to work, as the only process of this host; never waits for a backend or for old work."""
 
     def listening(self) -> None:
-        """Messages arrive from now on: what was announced before may have been missed, and is announced again."""
+        """Messages arrive from now on, or again: what was announced before may have been missed and is announced again,
+        and the own queue is looked at for what nobody was woken for.
+        """
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round while the service runs."""
@@ -63,7 +67,8 @@ class Identity:
 class Service(service.ServiceBase):  # type: ignore[misc]
     """Runs ``manager`` as ``identity``; hosted by oslo.service's launcher.
 
-    ``transport`` becomes its own, and ``lock`` is held for life: there is one process of a service.
+    ``transport`` becomes its own, and ``lock`` is held for life: there is one process of a service. ``pins`` are those
+    of what it sends; they are kept up to date here.
     """
 
     def __init__(
@@ -74,14 +79,22 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         manager: Manager,
         transport: Any,
         lock: ServiceLock,
+        pins: Pins | None = None,
     ) -> None:
         self._conf = conf
         self._database = database
         self._manager = manager
         self._transport = transport
         self._lock = lock
-        self._server = make_server(
-            transport, conf.rpc.control_exchange, identity.topic, identity.host, RpcDispatcher(manager.endpoints())
+        self._pins = pins
+        self._listener = Listener(
+            transport,
+            conf.rpc.control_exchange,
+            identity.topic,
+            identity.host,
+            RpcDispatcher(manager.endpoints()),
+            conf.rpc.workers,
+            manager.listening,
         )
         reports = (
             PeriodicTask("report of state", self._report, conf.report_interval),
@@ -90,7 +103,10 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._reports = PeriodicTasks(f"report {identity.host}", reports, conf.report_interval, 0)
         self._told: tuple[str, str | None] | None = None
         self._tasks = PeriodicTasks(
-            identity.host, manager.periodic_tasks(), conf.periodic_interval, conf.periodic_fuzzy_delay
+            identity.host,
+            [*manager.periodic_tasks(), PeriodicTask("version pins", self._refresh_pins, REFRESH_INTERVAL)],
+            conf.periodic_interval,
+            conf.periodic_fuzzy_delay,
         )
         self._drain = threading.Thread(target=self._stop, name=f"stop {identity.host}")
         self._started = threading.Event()
@@ -107,8 +123,9 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         try:
             self._lock.take(f"process {os.getpid()}, incarnation {self.identity.incarnation}")
             self._database.write(self._register)
+            self._refresh_pins()
             self._manager.init_host()
-            self._server.start(override_pool_size=self._conf.rpc.workers)
+            self._listener.start()
             self._manager.listening()
             self._reports.start()
             self._tasks.start()
@@ -135,11 +152,18 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._stopped.wait()
 
     def reset(self) -> None:
-        """Nothing of a service's configuration changes while it runs."""
+        """Nothing of a service's configuration changes while it runs; the others' versions may have."""
+        self._refresh_pins()
 
     def state(self) -> tuple[str, str | None]:
-        """What the manager says of itself."""
-        return self._manager.state()
+        """The manager's; one that is well and has not been able to listen yet is still ``starting``."""
+        state, reason = self._manager.state()
+        trouble = self._listener.trouble
+        return ("starting", trouble) if trouble and state == "up" else (state, reason)
+
+    def _refresh_pins(self) -> None:
+        if self._pins is not None:
+            self._pins.refresh()
 
     def _register(self, tx: Any) -> None:
         identity = self.identity
@@ -151,15 +175,15 @@ class Service(service.ServiceBase):  # type: ignore[misc]
             identity.topic,
             identity.zone,
             identity.incarnation,
-            self._manager.RPC_VERSION,
+            highest_version(self._manager.endpoints()),
         )
 
     def _report(self) -> None:
-        self._tell(*self._manager.state())
+        self._tell(*self.state())
 
     def _report_change(self) -> None:
         """A service that has come up, or cannot, says so at once."""
-        if self._manager.state() != self._told:
+        if self.state() != self._told:
             self._report()
 
     def _tell(self, state: str, reason: str | None) -> None:
@@ -175,23 +199,18 @@ class Service(service.ServiceBase):  # type: ignore[misc]
         self._started.wait()
         try:
             for step in (
-                self._stop_listening,
+                self._listener.stop,
                 self._tasks.stop,
                 self._stop_manager,
                 self._reports.stop,
                 self._say_down,
             ):
                 self._try(step)
-            self._try(self._transport.cleanup)
+            rpc.close(self._transport)
             self._lock.release()
             LOG.info("service %s on %s has stopped", self.identity.binary, self.identity.host)
         finally:
             self._stopped.set()
-
-    def _stop_listening(self) -> None:
-        if self._server.listener is not None:
-            self._server.stop()
-            self._server.wait()
 
     def _stop_manager(self) -> None:
         self._manager.stop(self._conf.graceful_shutdown_timeout)

@@ -87,9 +87,15 @@ class Engine:
         """Claim the operation, if there is something to claim, and bring it as far as it goes now."""
         token = str(uuid.uuid4())
         dropped, rested = operation_id in self._dropped, self._resting.is_over(operation_id)
-        claimed = self._database.write(
-            operations.claim, operation_id, self._queue, self._worker, token, dropped, rested
-        )
+        try:
+            claimed = self._database.write(
+                operations.claim, operation_id, self._queue, self._worker, token, dropped, rested
+            )
+        except (ServiceUnavailable, DBAPIError):
+            # It may be ours without our knowing; a row that another thread works on is not.
+            if operation_id not in self._running:
+                self._dropped.add(operation_id)
+            raise
         self._dropped.discard(operation_id)
         if claimed is not None or rested:
             self._resting.forget(operation_id)
@@ -125,12 +131,19 @@ class Engine:
         except Stopping:
             LOG.info("operation %s (%s) is left for the next start", claimed.id, claimed.kind)
         except (ServiceUnavailable, DBAPIError) as error:
-            self._dropped.add(claimed.id)
-            LOG.warning("operation %s (%s) waits for the database: %s", claimed.id, claimed.kind, error)
-            self._means.pause(claimed, self._rules.retry_pause)
+            self._drop(claimed, error)
         except Exception as error:
             LOG.exception("operation %s (%s) cannot go on", claimed.id, claimed.kind)
-            self._rest(claimed, error)
+            try:
+                self._rest(claimed, error)
+            except (ServiceUnavailable, DBAPIError) as absence:
+                self._drop(claimed, absence)
+
+    def _drop(self, claimed: Operation, error: Exception) -> None:
+        """Nothing could be written of it: it is ours still, and is claimed again when the database is back."""
+        self._dropped.add(claimed.id)
+        LOG.warning("operation %s (%s) waits for the database: %s", claimed.id, claimed.kind, error)
+        self._means.pause(claimed, self._rules.retry_pause)
 
     def _rest(self, operation: Operation, error: Exception) -> None:
         """What no step foresaw: say so, pause longer each time; after ``MOST_CLAIMS`` the run gives it up.

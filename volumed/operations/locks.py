@@ -32,6 +32,12 @@ class ResourceLocked(VolumedError):
     message = "blocked by the lock of {name} on this node"
 
 
+class LockUnavailable(ResourceLocked):
+    """The lock cannot even be tried: the disk that has the state folder is full, or it is read-only."""
+
+    message = "the lock of {name} cannot be taken on this node: {reason}"
+
+
 class WaitsFor(ResourceLocked):
     """An operation that was accepted earlier has to end first."""
 
@@ -62,7 +68,8 @@ class NodeLocks:
     def holding(self, claims: Claims, patience: float) -> Iterator[None]:
         """Hold all of ``claims``, taken in the order of their names.
 
-        Raises ``ResourceLocked`` when one of them cannot be had within ``patience`` seconds.
+        Raises ``ResourceLocked`` when one of them cannot be had within ``patience`` seconds, ``LockUnavailable`` when
+        the folder has no room for it.
         """
         wanted = dict.fromkeys(claims.shared, fcntl.LOCK_SH) | dict.fromkeys(claims.exclusive, fcntl.LOCK_EX)
         deadline = time.monotonic() + patience
@@ -122,7 +129,7 @@ def _is_left(path: Path, before: float) -> bool:
 
 def _lock(path: Path, name: str, mode: int, deadline: float) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open(path, name)
         try:
             _wait_for(descriptor, name, mode, deadline)
             if _is_named(descriptor, path):
@@ -131,6 +138,13 @@ def _lock(path: Path, name: str, mode: int, deadline: float) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _open(path: Path, name: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LockUnavailable(name=name, reason=f"{error.strerror or error} ({path.parent})") from error
 
 
 def _wait_for(descriptor: int, name: str, mode: int, deadline: float) -> None:

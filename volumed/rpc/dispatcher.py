@@ -70,6 +70,11 @@ class _Callables:
         self.signatures = {name: Signature.of(method) for name, method in self.methods.items()}
 
 
+def highest_version(endpoints: Sequence[Endpoint]) -> str:
+    """The newest version that one of them serves: what a service that consists of them says of itself."""
+    return max((each.RPC_VERSION for each in endpoints), key=lambda text: tuple(map(int, text.split("."))))
+
+
 class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
     """Handed to oslo.messaging's server, which gives it every message."""
 

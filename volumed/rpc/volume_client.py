@@ -11,7 +11,24 @@ from volumed.model.records import Json
 from volumed.rpc.messenger import Messenger
 
 TOPIC = "volumed-volume"
-VERSION = "1.4"
+
+#: Each method with the version that introduced it: what it is sent with, and what a manager must have to be sent it.
+VERSIONS = {
+    "create_volume": "1.4",
+    "delete_volume": "1.4",
+    "extend_volume": "1.4",
+    "create_snapshot": "1.4",
+    "delete_snapshot": "1.4",
+    "initialize_connection": "1.4",
+    "terminate_connection": "1.4",
+    "publish_service_capabilities": "1.0",
+    "service_version": "1.4",
+    "service_config": "1.4",
+    "diagnose": "1.5",
+    "repair": "1.5",
+    "wake_operation": "1.6",
+    "cancel_operation": "1.6",
+}
 
 
 class VolumeClient:
@@ -71,33 +88,34 @@ class VolumeClient:
 
     def publish_service_capabilities(self, context: RequestContext) -> None:
         """Ask every backend to report its capabilities now."""
-        self._messenger.cast(context, TOPIC, "publish_service_capabilities", {}, version="1.0", fanout=True)
+        version = VERSIONS["publish_service_capabilities"]
+        self._messenger.cast(context, TOPIC, "publish_service_capabilities", {}, version=version, fanout=True)
 
     def diagnose(self, context: RequestContext, host: str) -> list[Json]:
         """What differs on the backend. Raises ``ServiceUnavailable`` when it cannot be looked at."""
-        found: list[Json] = self._messenger.call(context, TOPIC, "diagnose", {}, version="1.5", server=backend_of(host))
+        found: list[Json] = self._call(context, host, "diagnose")
         return found
 
     def repair(self, context: RequestContext, host: str, operation_id: str) -> None:
         """Wake a ``doctor.repair``; its end is read from the row."""
-        arguments = {"operation_id": operation_id}
-        self._messenger.cast(context, TOPIC, "repair", arguments, version="1.5", server=backend_of(host))
+        self._cast(context, host, "repair", operation_id=operation_id)
 
     def wake_operation(self, context: RequestContext, host: str, operation_id: str, is_long: bool = False) -> None:
         """Wake an operation of whatever kind; ``is_long``: it copies."""
-        arguments = {"operation_id": operation_id, "is_long": is_long}
-        self._messenger.cast(context, TOPIC, "wake_operation", arguments, version="1.6", server=backend_of(host))
+        self._cast(context, host, "wake_operation", operation_id=operation_id, is_long=is_long)
 
     def cancel_operation(self, context: RequestContext, host: str, operation_id: str) -> None:
         """Tell that the operation's row asks for its cancellation."""
-        arguments = {"operation_id": operation_id}
-        self._messenger.cast(context, TOPIC, "cancel_operation", arguments, version="1.6", server=backend_of(host))
+        self._cast(context, host, "cancel_operation", operation_id=operation_id)
 
     def service_version(self, context: RequestContext, host: str) -> Any:
-        return self._messenger.call(context, TOPIC, "service_version", {}, version="1.4", server=backend_of(host))
+        return self._call(context, host, "service_version")
 
     def service_config(self, context: RequestContext, host: str) -> Any:
-        return self._messenger.call(context, TOPIC, "service_config", {}, version="1.4", server=backend_of(host))
+        return self._call(context, host, "service_config")
 
     def _cast(self, context: RequestContext, host: str, method: str, **arguments: Any) -> None:
-        self._messenger.cast(context, TOPIC, method, arguments, version=VERSION, server=backend_of(host))
+        self._messenger.cast(context, TOPIC, method, arguments, version=VERSIONS[method], server=backend_of(host))
+
+    def _call(self, context: RequestContext, host: str, method: str) -> Any:
+        return self._messenger.call(context, TOPIC, method, {}, version=VERSIONS[method], server=backend_of(host))

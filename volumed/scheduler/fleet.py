@@ -68,7 +68,7 @@ class Fleet:
 
         While there are any, nothing is refused for good. One moment, because a service that reports between two looks
         would be missing in both. For ``down_time`` after the scheduler's own start the silent ones are among them:
-        after a power cut all start together, and the scheduler may be the first.
+        after a power cut all start together, and the scheduler may be the first. Likewise after the database was away.
         """
         with self._lock:
             reports = self._reported.current()
@@ -78,7 +78,7 @@ class Fleet:
         """The volume services (``host@backend``) that have not been heard of for the down time."""
         with self._lock:
             self._pools_of(self._reported.current())
-            if self._clock() - self._jumped < self._down_time:
+            if self._clock() - max(self._jumped, self._database.absent_at) < self._down_time:
                 return []
             return [host for host, (_, age) in self._rows.services.items() if age > self._down_time]
 
@@ -103,7 +103,8 @@ class Fleet:
 
     def _awaited_beside(self, reports: Sequence[Report]) -> list[str]:
         reported = {report.backend: report for report in reports}
-        just_started = self._clock() - max(self._started, self._jumped) < self._down_time
+        since = max(self._started, self._jumped, self._database.absent_at)
+        just_started = self._clock() - since < self._down_time
         services = self._rows.services
         if not services and just_started:
             return ["a first volume service"]

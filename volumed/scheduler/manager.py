@@ -133,11 +133,14 @@ class SchedulerManager:
 
     def listening(self) -> None:
         """Ask the backends to report. Of a scheduler and a backend that start together, whoever listens later is heard:
-        either the backend's own first report arrives here, or this question there.
+        either the backend's own first report arrives here, or this question there. What nobody was woken for is looked
+        for.
         """
         with self._lock:
             self._asked_at = float("-inf")
         self._ask_for_reports()
+        self._look_age = 0.0
+        self._sweep.now()
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round while the scheduler runs."""

@@ -1,9 +1,9 @@
 """Filters and weighers by the names in the options, found by entry points: a package may bring its own."""
 
-from importlib.metadata import entry_points
 from typing import Any
 
 from volumed.model.errors import ConfigurationError
+from volumed.model.installed import installed
 from volumed.scheduler.filters.service import ServiceFilter
 from volumed.scheduler.filters.source import SourceFilter
 from volumed.scheduler.placement import Filter, Weigher
@@ -24,7 +24,7 @@ def load_weighers(conf: Any) -> tuple[Weigher, ...]:
 
 
 def _load(group: str, option: str, conf: Any) -> list[Any]:
-    known = {each.name: each for each in entry_points(group=group)}
+    known = installed(group)
     loaded = []
     for name in conf.scheduler[option]:
         if name not in known:

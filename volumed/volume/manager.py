@@ -16,7 +16,7 @@ from volumed.model.errors import InvalidField
 from volumed.model.records import Json
 from volumed.operations.lanes import LONG, SHORT
 from volumed.operations.periodic import PeriodicTask
-from volumed.rpc.dispatcher import Endpoint
+from volumed.rpc.dispatcher import Endpoint, highest_version
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.volume.diagnosis import DiagnosisEndpoint
 from volumed.volume.operation_endpoint import OperationEndpoint
@@ -73,8 +73,9 @@ class VolumeManager:
         self._worker.start()
 
     def listening(self) -> None:
-        """Report once more: a scheduler may have asked before this service could hear it."""
+        """Report once more, and look for work: what was asked before this service could hear it was missed."""
         self._worker.report_soon()
+        self._worker.look_now()
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """What comes round for this backend."""
@@ -164,10 +165,11 @@ class VolumeManager:
         self._worker.report_now()
 
     def service_version(self, context: RequestContext) -> Json:
-        """The RPC version and the release."""
+        """The newest RPC version that is served, and the release."""
         from importlib.metadata import version
 
-        return {"service": "volumed-volume", "host": self.host, "rpc": self.RPC_VERSION, "release": version("volumed")}
+        newest = highest_version(self.endpoints())
+        return {"service": "volumed-volume", "host": self.host, "rpc": newest, "release": version("volumed")}
 
     def service_config(self, context: RequestContext) -> Json:
         """The options in force by group; secrets are masked."""

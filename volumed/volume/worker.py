@@ -178,6 +178,11 @@ class BackendWorker:
         """Tell the schedulers within a moment what the backend can do."""
         self._reporter.changed()
 
+    def look_now(self) -> None:
+        """Look at the queue within a moment, for everything that waits in it."""
+        self._looked = False
+        self._sweep.now()
+
     def report_now(self) -> None:
         """Tell them now; a backend that is not up yet reports as soon as it is."""
         if self._startup.state()[0] == "up":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from volumed.db.engine import Database
 
 #: Messages whose operation the request waits for.
-WAITED_FOR = {"initialize_connection", "terminate_connection"}
+WAITED_FOR = {"initialize_connection", "terminate_connection", "wake_operation"}
 
 #: Of the things that the generated requests are about there are always some.
 FEW = 2

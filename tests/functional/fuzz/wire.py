@@ -1,5 +1,6 @@
 """HTTP by hand: bytes to a socket, and the answers that come back, however wrong the bytes were."""
 
+import select
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +71,11 @@ class Wire:
     def is_closed(self) -> bool:
         """Whether the other side closes without a further answer."""
         return not self._told and not self._receive()
+
+    def is_waiting(self) -> bool:
+        """Whether the other side has said nothing so far, and has not closed either."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return not self._told and not readable
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
         if headers.get("transfer-encoding") == "chunked":

@@ -15,11 +15,14 @@ from volumed.db import attachments, operations, pools, quotas, snapshots, volume
 from volumed.model.context import RequestContext
 from volumed.model.errors import InvalidField, InvalidMessage, InvalidStatus, NotFound
 from volumed.rpc import volume_client
+from volumed.rpc.transport import IN_PROCESS_URL
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with bare_rig(tmp_path) as rig:
+@pytest.fixture(params=["in-process", pytest.param("rabbitmq", marks=pytest.mark.part("rabbitmq-server"))])
+def rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """The same on the broker of one process and on RabbitMQ."""
+    url = IN_PROCESS_URL if request.param == "in-process" else request.getfixturevalue("vhost").url
+    with bare_rig(tmp_path, url) as rig:
         yield rig
 
 
@@ -186,7 +189,7 @@ def test_what_is_not_creating_is_not_created(rig: Rig) -> None:
 
 
 def test_version_and_options_are_told_and_secrets_are_not(rig: Rig) -> None:
-    assert rig.call("service_version")["rpc"] == "1.4"
+    assert rig.call("service_version")["rpc"] == "1.6"
     told = rig.call("service_config")
     assert told["disk"]["target_helper"] == "fake"
     assert told["database"]["connection"] == "***"

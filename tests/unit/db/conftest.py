@@ -3,19 +3,16 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from volumed.db import tables
 from volumed.db.engine import Database
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/volumed.db")
-    tables.METADATA.create_all(database.engine)
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     yield database
     database.close()
 
@@ -28,7 +25,7 @@ def at_once() -> Callable[..., list[Any]]:
         barrier = threading.Barrier(count)
 
         def one(number: int) -> Any:
-            barrier.wait(10)
+            barrier.wait(60)
             return work(number)
 
         with ThreadPoolExecutor(count) as threads:

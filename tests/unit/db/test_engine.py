@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from volumed.db import engine, pools
+from tests.lab import databases
+from volumed.db import connecting, pools
 from volumed.db.engine import Database
 from volumed.model.errors import ServiceUnavailable
 
@@ -43,8 +44,9 @@ def test_two_processes_write_and_no_write_is_lost(database: Database) -> None:
     assert allocated(database) == (100, 100)
 
 
+@databases.only("sqlite")
 def test_a_busy_database_is_tried_again(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "SQLITE_BUSY_TIMEOUT", 10)
+    monkeypatch.setattr(connecting, "SQLITE_BUSY_TIMEOUT", 10)
     impatient = Database(database.url.render_as_string())
     database.write(pools.ensure, "storage")
     holder = sqlite3.connect(tmp_path / "volumed.db", isolation_level=None, check_same_thread=False)
@@ -58,10 +60,11 @@ def test_a_busy_database_is_tried_again(database: Database, tmp_path: Path, monk
     assert allocated(database) == (1, 1)
 
 
+@databases.only("sqlite")
 def test_one_that_stays_busy_is_given_up_after_the_retries(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SQLITE_BUSY_TIMEOUT", 1)
+    monkeypatch.setattr(connecting, "SQLITE_BUSY_TIMEOUT", 1)
     impatient = Database(database.url.render_as_string(), retries=2)
     holder = sqlite3.connect(tmp_path / "volumed.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

@@ -1,12 +1,10 @@
 """The stream of all events: positions grow as readers see them, and none is given twice."""
 
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from volumed.db import events, pools
 from volumed.db.engine import Database
@@ -49,15 +47,17 @@ def test_an_event_is_read_once_it_is_numbered(database: Database) -> None:
 def test_an_event_that_commits_late_is_behind_what_was_read_before(database: Database) -> None:
     """Ids as PostgreSQL gives them: the lower one becomes visible last. Nobody who has read the higher one loses it."""
     told(database, "a", "b")
-    with closing(sqlite3.connect(str(database.url.database), isolation_level=None)) as late:
-        late.execute("UPDATE events SET id = 7 WHERE resource_id = 'b'")
-        late.execute("DELETE FROM events WHERE resource_id = 'a'")
+    with database.engine.begin() as late:
+        late.execute(text("UPDATE events SET id = 7 WHERE resource_id = 'b'"))
+        late.execute(text("DELETE FROM events WHERE resource_id = 'a'"))
     database.write(events.number)
     (first,) = read(database)
-    with closing(sqlite3.connect(str(database.url.database), isolation_level=None)) as late:
+    with database.engine.begin() as late:
         late.execute(
-            "INSERT INTO events (id, resource_type, resource_id, sequence, project_id, event_type, payload, created_at,"
-            " published) VALUES (1, 'volume', 'a', 1, 'p', 'volume.create.start', '{}', 0, 0)"
+            text(
+                "INSERT INTO events (id, resource_type, resource_id, sequence, project_id, event_type, payload,"
+                " created_at, published) VALUES (1, 'volume', 'a', 1, 'p', 'volume.create.start', '{}', 0, false)"
+            )
         )
     database.write(events.number)
     assert [(each.id, each.position) for each in read(database, position=first.position)] == [(1, 2)]

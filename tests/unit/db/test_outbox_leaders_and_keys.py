@@ -52,7 +52,7 @@ def test_of_sixteen_one_leads(database: Database, at_once: Callable[..., list[An
 
 
 def test_the_leader_stays_it_until_it_is_silent(database: Database) -> None:
-    assert leaders.lead(database, "task", "first", 0.05)
+    assert leaders.lead(database, "task", "first", 60)
     assert not leaders.lead(database, "task", "second", 60)
     assert leaders.lead(database, "task", "first", 0.05)
     time.sleep(0.06)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.lab import databases
 from volumed.db import quota_reports, quotas
 from volumed.db.engine import Database
 from volumed.model import quota_use
@@ -47,6 +48,30 @@ def test_the_first_requests_of_a_project_race_and_all_are_counted(
 ) -> None:
     assert at_once(lambda number: spend(database, {"volumes": 1}, f"p{number % 2}"), count=12) == [True] * 12
     assert (in_use(database, "volumes", "p0"), in_use(database, "volumes", "p1")) == (6, 6)
+
+
+@databases.only("postgresql", "mariadb")
+def test_what_is_given_back_between_the_refusal_and_its_explanation_is_no_way_past_the_count(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert spend(database, {"volumes": 10})
+    explained = quotas.usage
+
+    def give_back_before(*arguments: Any) -> Any:
+        monkeypatch.setattr(quotas, "usage", explained)
+        database.write(quotas.adjust, "p", {"volumes": -1})
+        return explained(*arguments)
+
+    monkeypatch.setattr(quotas, "usage", give_back_before)
+    assert spend(database, {"volumes": 1})
+    assert in_use(database, "volumes") == 10
+
+
+def test_sixteen_first_uses_without_a_check_are_all_counted(
+    database: Database, at_once: Callable[..., list[Any]]
+) -> None:
+    at_once(lambda number: database.write(quotas.adjust, "p", {"volumes": 1, "gigabytes": 2}))
+    assert (in_use(database, "volumes"), in_use(database, "gigabytes")) == (16, 32)
 
 
 def test_a_refusal_changes_nothing_and_tells_both_numbers(database: Database) -> None:

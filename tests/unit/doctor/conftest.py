@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.lab.sealed import seal_in
-from volumed.db import attachments, deployment, operations, pools, quotas, snapshots, tables, volume_types, volumes
+from volumed.db import attachments, deployment, operations, pools, quotas, snapshots, volume_types, volumes
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
@@ -173,9 +173,8 @@ class Ward:
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
-    database = Database(f"sqlite:///{tmp_path}/volumed.db", seal=seal_in(tmp_path))
-    tables.METADATA.create_all(database.engine)
+def ward(tmp_path: Path, database_url: str) -> Iterator[Ward]:
+    database = Database(database_url, seal=seal_in(tmp_path))
     database.write(deployment.ensure, "deployment")
     database.write(volume_types.ensure_default, "plain")
     database.write(pools.ensure, "storage")

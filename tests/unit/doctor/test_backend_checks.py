@@ -154,7 +154,7 @@ def test_a_volume_whose_data_is_gone_or_too_small_becomes_error_with_the_reason(
     ward.repair_all()
     for volume_id in (gone, short):
         assert ward.value("SELECT status FROM volumes WHERE id = :id", id=volume_id) == "error"
-        assert "missing" in ward.value("SELECT error FROM volumes WHERE id = :id", id=volume_id)
+        assert "missing" in str(ward.value("SELECT error FROM volumes WHERE id = :id", id=volume_id))
     assert "data.missing" not in ward.kinds()
 
 

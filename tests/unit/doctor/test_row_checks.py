@@ -109,7 +109,7 @@ def test_a_live_operation_without_its_resource_is_ended(ward: "Ward") -> None:
     assert ward.kinds() == ["operation.without_resource"]
     ward.repair_all()
     assert ward.value("SELECT state FROM operations WHERE id = :id", id=operation) == "failed"
-    assert "is gone" in ward.value("SELECT error FROM operations WHERE id = :id", id=operation)
+    assert "is gone" in str(ward.value("SELECT error FROM operations WHERE id = :id", id=operation))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_volume_that_a_client_has_reserved_contradicts_nothing(ward: "Ward", s
 def test_events_that_nobody_publishes_are_told_and_have_no_repair(ward: "Ward") -> None:
     ward.sql(
         "INSERT INTO events (resource_type, resource_id, sequence, project_id, event_type, payload, created_at,"
-        " published) VALUES ('volume', 'v', 1, 'p', 'volume.create.end', '{}', :ago, 0)",
+        " published) VALUES ('volume', 'v', 1, 'p', 'volume.create.end', '{}', :ago, false)",
         ago=LONG_AGO,
     )
     (finding,) = ward.found()

@@ -94,3 +94,11 @@ def test_for_a_client_that_has_ended_nothing_starts(tmp_path: Path, client: "sub
     command = keeper.command_for(client.pid, "", [[sys.executable, "-c", SERVER, str(note)]])
     assert subprocess.run(command, timeout=PATIENCE).returncode == 0
     assert not note.exists()
+
+
+def test_a_folder_that_is_to_stay_stays(kept: tuple["subprocess.Popen[bytes]", list[int], Path]) -> None:
+    process, servers, folder = kept
+    process.send_signal(signal.SIGUSR1)
+    os.kill(servers[-1], signal.SIGKILL)
+    process.wait(PATIENCE)
+    assert folder.exists()

@@ -72,7 +72,7 @@ def test_a_silence_holds_bytes_and_new_connections_until_its_end(proxy: Proxy) -
             assert new.recv(100) == b"three"
 
 
-def test_a_silence_begins_at_a_marker(proxy: Proxy) -> None:
+def test_one_connection_falls_silent_at_a_marker(proxy: Proxy) -> None:
     with connect(proxy) as connection:
         met = proxy.drop_from(b"MARK")
         assert asked(connection, b"one") == b"one"
@@ -81,6 +81,21 @@ def test_a_silence_begins_at_a_marker(proxy: Proxy) -> None:
         with pytest.raises(TimeoutError):
             asked(connection, b"a MARK")
         assert met.wait(60)
+        with connect(proxy) as other:
+            assert asked(other, b"MARK") == b"MARK"
+        with pytest.raises(TimeoutError):
+            connection.recv(100)
+
+
+def test_a_connection_that_is_lost_stays_silent_while_others_work(proxy: Proxy) -> None:
+    with connect(proxy) as connection:
+        assert asked(connection, b"one") == b"one"
+        proxy.lose()
+        with connect(proxy) as other:
+            assert asked(other, b"two") == b"two"
+        connection.settimeout(SILENCE)
+        with pytest.raises(TimeoutError):
+            asked(connection, b"three")
 
 
 def test_a_cut_resets_what_there_is_and_takes_what_comes(proxy: Proxy) -> None:

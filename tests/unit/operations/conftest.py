@@ -2,19 +2,17 @@
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from volumed.db import operations, tables
+from volumed.db import operations
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/volumed.db")
-    tables.METADATA.create_all(database.engine)
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     yield database
     database.close()
 

@@ -1,6 +1,7 @@
 """One operation from claim to end: repeats, undo in order, retries forward, another placement, a database that goes."""
 
 import dataclasses
+import errno
 import threading
 import time
 import uuid
@@ -13,6 +14,7 @@ from volumed.db import operations, tables
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.errors import BackendFull, BackendInvalid, BackendUnreachable, NotFound, ServiceUnavailable
+from volumed.operations import run
 from volumed.operations.engine import Engine, Rules
 from volumed.operations.locks import Claims, NodeLocks
 from volumed.operations.procedure import Tried
@@ -285,6 +287,45 @@ def test_when_the_database_goes_the_operation_is_ended_after_it_is_back(bench, q
     assert at.run(operation_id).state == "running"
     monkeypatch.setattr(database, "write", real)
     assert at.engine.dropped() == [operation_id]
+    assert at.run(operation_id).state == "succeeded"
+
+
+def test_what_nobody_foresaw_and_then_no_database_is_taken_up_again_too(bench, queued, database, monkeypatch) -> None:
+    """A full disk: neither the lock nor the row can be written."""
+    log: list[str] = []
+    recipe = Recipe([Recorded("a", log)], log)
+    at = bench(recipe)
+    operation_id = queued()
+    real = database.write
+
+    def gone(work, *arguments, **more):
+        if work is operations.claim:
+            return real(work, *arguments, **more)
+        raise ServiceUnavailable(reason="the database is away")
+
+    def no_locks(work):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(database, "write", gone)
+    monkeypatch.setattr(recipe, "locks", no_locks)
+    assert at.run(operation_id).state == "running"
+    monkeypatch.undo()
+    assert at.engine.dropped() == [operation_id]
+    assert at.run(operation_id).state == "succeeded"
+
+
+def test_a_lock_that_cannot_be_made_is_waited_for_and_counts_as_no_claim(bench, queued, tmp_path, monkeypatch) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(run, "LOCKED_PAUSE", 0.0)
+    at = bench(Recipe([Recorded("a", log)], log))
+    operation_id = queued()
+    (tmp_path / "locks").rename(tmp_path / "away")
+    for _ in range(run.MOST_CLAIMS + 1):
+        waiting = at.run(operation_id)
+        assert (waiting.state, waiting.claims) == ("waiting", 0)
+        assert "cannot be taken on this node: No such file or directory" in waiting.wait_reason
+        at.rest()
+    (tmp_path / "away").rename(tmp_path / "locks")
     assert at.run(operation_id).state == "succeeded"
 
 

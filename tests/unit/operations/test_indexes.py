@@ -2,9 +2,12 @@
 
 from sqlalchemy import event
 
+from tests.lab import databases
 from volumed.db import events, holds, operations, volumes
 from volumed.db.engine import Database
 from volumed.db.events import Wanted
+
+pytestmark = databases.only("sqlite")
 
 
 def plans(database: Database, ask) -> list[str]:

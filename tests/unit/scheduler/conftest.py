@@ -1,10 +1,9 @@
-"""A deployment on a real SQLite database, with schedulers but without backends: the test speaks for these."""
+"""A deployment on a real database, with schedulers but without backends: the test speaks for these."""
 
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +38,8 @@ class Wire:
 class Cloud:
     """A database, volume services as rows, their reports, and creates as the API writes them."""
 
-    def __init__(self, path: Path) -> None:
-        self.database = Database(f"sqlite:///{path}")
-        tables.METADATA.create_all(self.database.engine)
+    def __init__(self, url: str) -> None:
+        self.database = Database(url)
         self.database.write(volume_types.add, "type-1", "standard", is_public=True, extra_specs={})
         self.wire = Wire()
         self.managers: list[SchedulerManager] = []
@@ -187,9 +185,9 @@ class Cloud:
 
 
 @pytest.fixture
-def new_cloud(tmp_path: Path) -> Callable[[], Cloud]:
+def new_cloud(new_database_url: Callable[[], str]) -> Callable[[], Cloud]:
     """Make a deployment of its own; close it with ``contextlib.closing``."""
-    return lambda: Cloud(tmp_path / f"{uuid.uuid4()}.sqlite")
+    return lambda: Cloud(new_database_url())
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("doomed_scheduler.py")
 
 def die_at(cloud, point, operation_id):
     report = json.dumps(cloud.capabilities("a@one", incarnation="doomed"))
-    arguments = [str(cloud.database.url), point, "a@one", report, operation_id]
+    arguments = [cloud.database.url.render_as_string(hide_password=False), point, "a@one", report, operation_id]
     killed = subprocess.run([sys.executable, SCRIPT, *arguments], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
 

@@ -1,4 +1,7 @@
-"""All tables of the first release."""
+"""All tables of the first release.
+
+Each statement may find its work done: on MariaDB what was interrupted before its end is run again.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +10,10 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+# MariaDB: names, ids and keys are equal when they are equal, in case, accents and spaces at the end too.
+EXACT = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
+OPTIONS = {f"{dialect}_{name}": value for dialect in ("mysql", "mariadb") for name, value in EXACT.items()}
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -27,8 +34,16 @@ def upgrade() -> None:
     _create_snapshots()
 
 
+def _create(name: str, *parts: sa.schema.SchemaItem) -> sa.Table:
+    return op.create_table(name, *parts, if_not_exists=True, **OPTIONS)
+
+
+def _index(name: str, table: str, columns: list[str]) -> None:
+    op.create_index(name, table, columns, if_not_exists=True)
+
+
 def _create_deployment() -> None:
-    op.create_table(
+    _create(
         "deployment",
         sa.Column("singleton", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("id", sa.String(36), nullable=False),
@@ -38,7 +53,7 @@ def _create_deployment() -> None:
 
 
 def _create_events() -> None:
-    op.create_table(
+    _create(
         "events",
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),
         sa.Column("resource_type", sa.String(16), nullable=False),
@@ -54,13 +69,13 @@ def _create_events() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("resource_id", "sequence", name=op.f("uq_events_resource_id_sequence")),
     )
-    op.create_index(op.f("ix_events_created_at"), "events", ["created_at"])
-    op.create_index(op.f("ix_events_operation_id"), "events", ["operation_id"])
-    op.create_index(op.f("ix_events_published_id"), "events", ["published", "id"])
+    _index(op.f("ix_events_created_at"), "events", ["created_at"])
+    _index(op.f("ix_events_operation_id"), "events", ["operation_id"])
+    _index(op.f("ix_events_published_id"), "events", ["published", "id"])
 
 
 def _create_idempotency_keys() -> None:
-    op.create_table(
+    _create(
         "idempotency_keys",
         sa.Column("project_id", sa.String(191), nullable=False),
         sa.Column("user_id", sa.String(191), nullable=False),
@@ -72,11 +87,11 @@ def _create_idempotency_keys() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "user_id", "key", name=op.f("pk_idempotency_keys")),
     )
-    op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
+    _index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
 
 
 def _create_leaders() -> None:
-    op.create_table(
+    _create(
         "leaders",
         sa.Column("task", sa.String(64), nullable=False),
         sa.Column("holder", sa.String(36), nullable=False),
@@ -86,7 +101,7 @@ def _create_leaders() -> None:
 
 
 def _create_operations() -> None:
-    op.create_table(
+    _create(
         "operations",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
@@ -120,18 +135,18 @@ def _create_operations() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
         sa.UniqueConstraint("live_key", name=op.f("uq_operations_live_key")),
     )
-    op.create_index(op.f("ix_operations_created_at_id"), "operations", ["created_at", "id"])
-    op.create_index(op.f("ix_operations_ended_at"), "operations", ["ended_at"])
-    op.create_index(op.f("ix_operations_project_id_created_at_id"), "operations", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_operations_queue_state_updated_at"), "operations", ["queue", "state", "updated_at"])
-    op.create_index(op.f("ix_operations_resource_id_created_at"), "operations", ["resource_id", "created_at"])
-    op.create_index(op.f("ix_operations_source_id_live_key"), "operations", ["source_id", "live_key"])
-    op.create_index(op.f("ix_operations_state_created_at_id"), "operations", ["state", "created_at", "id"])
-    op.create_index(op.f("ix_operations_volume_id_created_at"), "operations", ["volume_id", "created_at"])
+    _index(op.f("ix_operations_created_at_id"), "operations", ["created_at", "id"])
+    _index(op.f("ix_operations_ended_at"), "operations", ["ended_at"])
+    _index(op.f("ix_operations_project_id_created_at_id"), "operations", ["project_id", "created_at", "id"])
+    _index(op.f("ix_operations_queue_state_updated_at"), "operations", ["queue", "state", "updated_at"])
+    _index(op.f("ix_operations_resource_id_created_at"), "operations", ["resource_id", "created_at"])
+    _index(op.f("ix_operations_source_id_live_key"), "operations", ["source_id", "live_key"])
+    _index(op.f("ix_operations_state_created_at_id"), "operations", ["state", "created_at", "id"])
+    _index(op.f("ix_operations_volume_id_created_at"), "operations", ["volume_id", "created_at"])
 
 
 def _create_pools() -> None:
-    op.create_table(
+    _create(
         "pools",
         sa.Column("storage_id", sa.String(255), nullable=False),
         sa.Column("allocated", sa.BigInteger(), nullable=False),
@@ -142,7 +157,7 @@ def _create_pools() -> None:
 
 
 def _create_quota_defaults() -> None:
-    op.create_table(
+    _create(
         "quota_defaults",
         sa.Column("resource", sa.String(255), nullable=False),
         sa.Column("hard_limit", sa.BigInteger(), nullable=False),
@@ -152,7 +167,7 @@ def _create_quota_defaults() -> None:
 
 
 def _create_quotas() -> None:
-    op.create_table(
+    _create(
         "quotas",
         sa.Column("project_id", sa.String(255), nullable=False),
         sa.Column("resource", sa.String(255), nullable=False),
@@ -164,7 +179,7 @@ def _create_quotas() -> None:
 
 
 def _create_services() -> None:
-    op.create_table(
+    _create(
         "services",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("binary", sa.String(64), nullable=False),
@@ -186,7 +201,7 @@ def _create_services() -> None:
 
 
 def _create_volume_types() -> None:
-    op.create_table(
+    _create(
         "volume_types",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("name", sa.String(255), nullable=False),
@@ -201,7 +216,7 @@ def _create_volume_types() -> None:
 
 
 def _create_volumes() -> None:
-    op.create_table(
+    _create(
         "volumes",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("project_id", sa.String(255), nullable=False),
@@ -227,16 +242,16 @@ def _create_volumes() -> None:
         sa.ForeignKeyConstraint(["volume_type_id"], ["volume_types.id"], name=op.f("fk_volumes_volume_type_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volumes")),
     )
-    op.create_index(op.f("ix_volumes_created_at_id"), "volumes", ["created_at", "id"])
-    op.create_index(op.f("ix_volumes_host_status"), "volumes", ["host", "status"])
-    op.create_index(op.f("ix_volumes_project_id_created_at_id"), "volumes", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_volumes_status_updated_at"), "volumes", ["status", "updated_at"])
-    op.create_index(op.f("ix_volumes_storage_id"), "volumes", ["storage_id"])
-    op.create_index(op.f("ix_volumes_volume_type_id"), "volumes", ["volume_type_id"])
+    _index(op.f("ix_volumes_created_at_id"), "volumes", ["created_at", "id"])
+    _index(op.f("ix_volumes_host_status"), "volumes", ["host", "status"])
+    _index(op.f("ix_volumes_project_id_created_at_id"), "volumes", ["project_id", "created_at", "id"])
+    _index(op.f("ix_volumes_status_updated_at"), "volumes", ["status", "updated_at"])
+    _index(op.f("ix_volumes_storage_id"), "volumes", ["storage_id"])
+    _index(op.f("ix_volumes_volume_type_id"), "volumes", ["volume_type_id"])
 
 
 def _create_attachments() -> None:
-    op.create_table(
+    _create(
         "attachments",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("project_id", sa.String(255), nullable=False),
@@ -256,13 +271,13 @@ def _create_attachments() -> None:
         sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_attachments_volume_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attachments")),
     )
-    op.create_index(op.f("ix_attachments_instance_uuid"), "attachments", ["instance_uuid"])
-    op.create_index(op.f("ix_attachments_project_id_created_at_id"), "attachments", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_attachments_volume_id"), "attachments", ["volume_id"])
+    _index(op.f("ix_attachments_instance_uuid"), "attachments", ["instance_uuid"])
+    _index(op.f("ix_attachments_project_id_created_at_id"), "attachments", ["project_id", "created_at", "id"])
+    _index(op.f("ix_attachments_volume_id"), "attachments", ["volume_id"])
 
 
 def _create_snapshots() -> None:
-    op.create_table(
+    _create(
         "snapshots",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("project_id", sa.String(255), nullable=False),
@@ -281,7 +296,7 @@ def _create_snapshots() -> None:
         sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_snapshots_volume_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshots")),
     )
-    op.create_index(op.f("ix_snapshots_created_at_id"), "snapshots", ["created_at", "id"])
-    op.create_index(op.f("ix_snapshots_project_id_created_at_id"), "snapshots", ["project_id", "created_at", "id"])
-    op.create_index(op.f("ix_snapshots_status_updated_at"), "snapshots", ["status", "updated_at"])
-    op.create_index(op.f("ix_snapshots_volume_id"), "snapshots", ["volume_id"])
+    _index(op.f("ix_snapshots_created_at_id"), "snapshots", ["created_at", "id"])
+    _index(op.f("ix_snapshots_project_id_created_at_id"), "snapshots", ["project_id", "created_at", "id"])
+    _index(op.f("ix_snapshots_status_updated_at"), "snapshots", ["status", "updated_at"])
+    _index(op.f("ix_snapshots_volume_id"), "snapshots", ["volume_id"])
