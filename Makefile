@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fleet test crash crash-fleet soak soak-fleet lint bench bench-recovery docs clean
+.PHONY: help setup demo demo-fleet test crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
@@ -52,6 +52,9 @@ bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=n
 
 bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
 	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
+
+bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, memory, restart
+	@$(BIN)/python -m bench fleet
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

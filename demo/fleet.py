@@ -146,9 +146,9 @@ class Story:
 
 
 @contextmanager
-def fleet_in(folder: Path, broker: str, database: str) -> Iterator[Fleet]:
-    """A fleet whose processes end with the block, whatever happened."""
-    fleet = Fleet(folder, broker, database)
+def fleet_in(folder: Path, broker: str, database: str, **size: Any) -> Iterator[Fleet]:
+    """A fleet of the given size whose processes end with the block, whatever happened."""
+    fleet = Fleet(folder, broker, database, **size)
     try:
         yield fleet
         fleet.stop()

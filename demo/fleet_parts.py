@@ -31,8 +31,8 @@ restart_pause_max = 2
 connection = {database}
 secrets_key_file = {folder}/secrets.key
 [quota]
-volumes = 1000
-gigabytes = 10000
+volumes = -1
+gigabytes = -1
 [operations]
 sweep_interval = 1
 sweep_age = 0.5
@@ -44,6 +44,7 @@ volume_driver = file
 file_pool_path = {pool}
 target_helper = tgt
 target_port = 0
+max_over_subscription_ratio = 1000000
 """
 
 _SERVES = re.compile(r"^volumed-api serves (http://\S+)", re.MULTILINE)
@@ -132,16 +133,24 @@ class Service:
 
 
 class Fleet:
-    """All services in ``folder``."""
+    """All services in ``folder``: so many ``nodes``, schedulers and API processes, and ``backends`` on each node."""
 
-    def __init__(self, folder: Path, broker: str, database: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        broker: str,
+        database: str,
+        nodes: int = 3,
+        others: int = 2,
+        backends: tuple[str, ...] = ("fast", "slow"),
+    ) -> None:
         self.folder = folder
         _write(folder / "secrets.key", Fernet.generate_key().decode() + "\n")
         self._common = folder / "volumed.conf"
         _write(self._common, _CONFIGURATION.format(folder=folder, broker=broker, database=database))
-        self.volumes = [self._node(f"node-{number}", ("fast", "slow")) for number in (1, 2, 3)]
-        self.schedulers = [self._single(f"scheduler-{number}", "scheduler") for number in (1, 2)]
-        self.apis = [self._single(f"api-{number}", "api") for number in (1, 2)]
+        self.volumes = [self._node(f"node-{number + 1}", backends) for number in range(nodes)]
+        self.schedulers = [self._single(f"scheduler-{number + 1}", "scheduler") for number in range(others)]
+        self.apis = [self._single(f"api-{number + 1}", "api") for number in range(others)]
 
     @property
     def services(self) -> list[Service]:

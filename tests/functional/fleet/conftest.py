@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from tests.lab.fleet import FleetDaemon
 #: Everything that waits waits shortly.
 QUICK = """\
 [DEFAULT]
-report_interval = 0.3
-service_down_time = 3
+report_interval = 0.5
+service_down_time = 10
 periodic_fuzzy_delay = 0
 capability_interval = 1
 graceful_shutdown_timeout = 5
@@ -30,11 +30,17 @@ MakeFleet = Callable[..., FleetDaemon]
 
 @pytest.fixture
 def make_fleet() -> Iterator[MakeFleet]:
-    """Start a fleet with the nodes of these names beside its first one; at the end nothing is left of it."""
+    """Start a fleet with the nodes of these names beside its first one; at the end nothing is left of it.
+
+    ``database``: where its rows are, in place of the run's PostgreSQL.
+    """
     with ExitStack() as made:
 
-        def make(*nodes: str, configuration: str = QUICK) -> FleetDaemon:
-            fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")))
+        def make(
+            *nodes: str, configuration: str = QUICK, database: AbstractContextManager[str] | None = None
+        ) -> FleetDaemon:
+            url = made.enter_context(database) if database is not None else None
+            fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")), database_url=url)
             fleet.state.mkdir(mode=0o700)
             (fleet.state / "volumed.conf").touch(mode=0o600)
             (fleet.state / "volumed.conf").write_text(configuration)

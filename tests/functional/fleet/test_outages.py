@@ -1,5 +1,6 @@
 """The broker or the database goes away and comes back while creates are asked for: each 202 is honoured, by itself."""
 
+import json
 import tempfile
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from kombu import Connection, Message, Queue
 
 from tests.functional.fleet.conftest import QUICK
 from tests.lab import postgresql, rabbitmq
@@ -36,11 +38,14 @@ QUEUES = {
 }
 
 
+NOTIFICATIONS = "[oslo_messaging_notifications]\ndriver = messagingv2\n"
+
+
 @contextmanager
 def running(queues: str, **parts: str) -> Iterator[FleetDaemon]:
     fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")), **parts)
     fleet.state.mkdir(mode=0o700)
-    configuration = f"{QUICK}[quota]\nvolumes = 200\n[oslo_messaging_rabbit]\n{QUEUES[queues]}\n"
+    configuration = f"{QUICK}[quota]\nvolumes = 200\n{NOTIFICATIONS}[oslo_messaging_rabbit]\n{QUEUES[queues]}\n"
     (fleet.state / "volumed.conf").write_text(configuration)
     with looked_after(fleet):
         yield fleet
@@ -112,6 +117,36 @@ class Creates:
             rest.make_volume()
 
 
+def notifications(url: str) -> list[dict[str, Any]]:
+    """Takes what was published so far, as any consumer may."""
+    taken: list[dict[str, Any]] = []
+
+    def take(body: Any, message: Message) -> None:
+        taken.append(json.loads(json.loads(body)["oslo.message"] if isinstance(body, str) else body["oslo.message"]))
+        message.ack()
+
+    with Connection(url.replace("rabbit://", "amqp://")) as connection:
+        queue = Queue("notifications.info", no_declare=True)
+        with connection.Consumer([queue], callbacks=[take]):
+            while True:
+                try:
+                    connection.drain_events(timeout=2)
+                except TimeoutError:
+                    return taken
+
+
+def all_is_told_in_order(url: str, volume_ids: list[str]) -> None:
+    """Each event of each volume at least once, and none before an earlier one of the same volume."""
+    told: dict[str, list[tuple[int, str]]] = {}
+    for message in notifications(url):
+        payload = message["payload"]
+        told.setdefault(payload["volume_id"], []).append((payload["sequence"], message["event_type"]))
+    for volume_id in volume_ids:
+        first_times = list(dict.fromkeys(told[volume_id]))
+        assert first_times == sorted(first_times), told[volume_id]
+        assert [kind for _, kind in first_times] == ["volume.create.start", "volume.create.end"]
+
+
 def _findings(rest: Any) -> list[str]:
     told = rest.get("/doctor").json().get("doctor", {"findings": ["the doctor does not answer"], "not_looked_at": []})
     return [str(each) for each in (*told["findings"], *told["not_looked_at"])]
@@ -132,6 +167,7 @@ def test_the_broker_is_stopped_killed_and_back_during_100_creates(queues: str) -
         creates.run(away)
         creates.all_end_well()
         fleet.stop()
+        all_is_told_in_order(vhost.url, creates.accepted)
 
 
 def test_the_database_is_stopped_killed_and_back_during_100_creates() -> None:
