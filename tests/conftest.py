@@ -78,6 +78,10 @@ def require(part: str) -> None:
 
 
 def _missing(part: str) -> str | None:
+    if part == "keystone":
+        from tests.lab import keystone
+
+        return keystone.missing()
     if shutil.which(part, path=_PATH) is None:
         return f"{part} is missing: apt-get install {PACKAGES.get(part, part)}"
     if part == "strace" and subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:

@@ -33,7 +33,7 @@ MICROVERSION = "3.66"
 #: ``volumed``, noting its secrets for the watcher; the folder of the script is not to be imported from.
 _WATCHED = (sys.executable, "-P", watched.__file__)
 
-_URL = re.compile(r"^volumed serves (http://\S+)", re.MULTILINE)
+_URL = re.compile(r"^volumed serves (https?://\S+)", re.MULTILINE)
 
 
 class Daemon:

@@ -9,6 +9,7 @@ from volumed.api import errors, idempotency
 from volumed.api.accept.transaction import Repeated
 from volumed.api.middleware import Authentication, Bodies, Microversions, PlainText, ProjectPaths, RequestIds
 from volumed.api.policy import Policy
+from volumed.api.rate_limit import RateLimit
 from volumed.api.request import ApiRequest
 from volumed.api.routes import Rebuild, Routes
 from volumed.api.settings import Settings
@@ -29,7 +30,7 @@ def make_app(parts: ApiParts) -> App:
     parts.database.write(volume_types.ensure_default, settings.default_volume_type)
     policy = Policy(parts.conf, parts.conf.api.policy_file)
     routes = Routes(_tier(parts, settings, policy))
-    identity = identity_of(parts.conf.api.auth_strategy)
+    identity = identity_of(parts.conf)
     app = _framework(routes, identity, settings)
     for path, resource, suffix in routes.all:
         app.add_route(path, resource, suffix=suffix)
@@ -60,6 +61,7 @@ def _framework(routes: Routes, identity: Identity, settings: Settings) -> App:
             PlainText(),
             ProjectPaths(routes.collections()),
             Authentication(identity),
+            RateLimit(settings.rate_limit),
             Microversions(),
             Bodies(settings.max_body),
         ],

@@ -53,6 +53,7 @@ _NAMES: Mapping[int, str] = {
     413: "overLimit",
     415: "badMediaType",
     422: "unprocessableEntity",
+    429: "overLimit",
     501: "notImplemented",
     503: "serviceUnavailable",
 }
@@ -106,12 +107,12 @@ def refuse(req: ApiRequest, resp: falcon.Response, error: errors.VolumedError, p
 
 def unforeseen(req: ApiRequest, resp: falcon.Response, error: Exception, params: Mapping[str, Any]) -> None:
     """Answer 500 without telling a stranger what went wrong; the log has it under the request's id."""
-    LOG.error("%s %s failed (%s)", req.method, req.path, req.request_id, exc_info=error)
+    LOG.error("%s %s failed", req.method, req.path, exc_info=error)
     answer(resp, 500, f"The server has an error that was not foreseen; the log has it under {req.request_id}.")
 
 
 def _database_away(req: ApiRequest, resp: falcon.Response, error: Exception, params: Mapping[str, Any]) -> None:
-    LOG.warning("%s %s: the database cannot be used (%s): %s", req.method, req.path, req.request_id, error)
+    LOG.warning("%s %s: the database cannot be used: %s", req.method, req.path, error)
     answer(resp, 503, "The database cannot be used now.")
 
 

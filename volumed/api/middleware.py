@@ -5,20 +5,19 @@ Requests get an id, the project leaves the path, the caller is identified, the m
 
 import logging
 import re
-from typing import Final
 from uuid import uuid4
 
 import falcon
 
-from volumed.api import microversions
+from volumed.api import microversions, paths
+from volumed.api.answers import OPERATION_HEADER
 from volumed.api.request import ApiRequest
 from volumed.identity.callers import Identity, Unauthenticated
+from volumed.model import subject
 from volumed.model.errors import Invalid
+from volumed.model.subject import Subject
 
 LOG = logging.getLogger(__name__)
-
-#: Paths that need no identity.
-OPEN_PATHS: Final = frozenset({"/", "/v3", "/v3/openapi.json", "/healthcheck", "/metrics"})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED_CONTROL = re.compile(r"%(?:[01][0-9a-fA-F]|7[fF])|[\x00-\x1f\x7f]")
@@ -30,6 +29,7 @@ class RequestIds:
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
         req.request_id = f"req-{uuid4()}"
+        subject.begin(Subject(req.request_id))
         asked = req.get_header("X-OpenStack-Request-ID")
         req.global_request_id = asked if asked and _GLOBAL_REQUEST_ID.fullmatch(asked) else None
         resp.set_header("x-openstack-request-id", req.request_id)
@@ -37,7 +37,9 @@ class RequestIds:
 
     def process_response(self, req: ApiRequest, resp: falcon.Response, resource: object, req_succeeded: bool) -> None:
         level = logging.DEBUG if req.method in {"GET", "HEAD"} else logging.INFO
-        LOG.log(level, "%s %s: %s [%s]", req.method, req.path, resp.status_code, req.request_id)
+        with subject.about(operation_id=resp.get_header(OPERATION_HEADER)):
+            LOG.log(level, "%s %s from %s: %s", req.method, req.path, req.remote_addr, resp.status_code)
+        subject.begin(subject.NOTHING)
 
 
 class PlainText:
@@ -69,9 +71,9 @@ class Authentication:
         self._identity = identity
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
-        if req.path in OPEN_PATHS:
+        if req.path in paths.OPEN:
             return
-        caller = self._identity.caller(req.get_header("X-Auth-Token"), req.request_id, req.global_request_id)
+        caller = self._identity.caller(req.env, req.request_id, req.global_request_id)
         if caller is None:
             raise Unauthenticated
         if req.path_project is not None and req.path_project != caller.project_id and not caller.is_admin:

@@ -24,6 +24,8 @@ class Settings:
     idempotency_retention: float
     service_down_time: float
     streams: Bounds
+    #: Requests a second and project; 0: any number.
+    rate_limit: float
 
     @classmethod
     def read(cls, conf: Any) -> "Settings":
@@ -43,4 +45,5 @@ class Settings:
             idempotency_retention=conf.operations.idempotency_retention,
             service_down_time=conf.service_down_time,
             streams=Bounds(conf.api.event_streams, conf.api.event_stream_seconds, conf.api.event_heartbeat),
+            rate_limit=conf.api.rate_limit,
         )

@@ -26,6 +26,9 @@ HEADER = "made by `make docs` from the code; change it there"
 OTHERS = (
     "oslo.messaging's own options are understood beside them: `transport_url` names the broker, "
     "`[oslo_messaging_rabbit]` has the details, of which those are listed here that matter ([RPC](rpc.md)). "
+    "So are oslo.log's (`use_json`, `log_file`, `use_journal`, ...), which the services of a fleet follow "
+    "([logs](logs.md)), oslo.middleware's in `[cors]` and keystonemiddleware's in `[keystone_authtoken]` "
+    "([API tier](api-tier.md)). "
     "An option that nobody knows is refused when a service starts, naming the file."
 )
 

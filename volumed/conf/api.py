@@ -5,12 +5,42 @@ from oslo_config import cfg
 GROUP = "api"
 
 OPTIONS = [
-    cfg.StrOpt("auth_strategy", default="noauth", choices=["noauth"], help="How callers are identified."),
+    cfg.StrOpt(
+        "auth_strategy",
+        default="noauth",
+        choices=["noauth", "keystone"],
+        help="How callers are identified; keystone wants [keystone_authtoken].",
+    ),
     cfg.StrOpt("listen", default="127.0.0.1:8776", help="Address and port of volumed-api; port 0 takes a free one."),
     cfg.BoolOpt(
         "allow_remote_noauth",
         default=False,
         help="Listen beyond this machine although auth_strategy = noauth believes everybody.",
+    ),
+    cfg.StrOpt(
+        "tls_certificate_file",
+        default=None,
+        help="PEM file with the certificate of the built-in server and what leads to its authority; then it speaks TLS"
+        " alone. It is read again on SIGHUP.",
+    ),
+    cfg.StrOpt(
+        "tls_key_file", default=None, help="PEM file with the certificate's private key; default: in the same file."
+    ),
+    cfg.StrOpt(
+        "tls_client_ca_file",
+        default=None,
+        help="PEM file with authorities; every client must show a certificate that one of them has signed.",
+    ),
+    cfg.BoolOpt(
+        "trust_proxy_headers",
+        default=False,
+        help="Believe X-Forwarded-For, -Proto and -Host; only behind a proxy that sets them whatever a client sends.",
+    ),
+    cfg.FloatOpt(
+        "rate_limit",
+        default=0,
+        min=0,
+        help="Requests a second that one project has in each API process; more are answered with 429. 0: no limit.",
     ),
     cfg.IntOpt("workers", default=8, min=1, help="Threads that answer requests; more than a few only fight."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Rows that one page of a list has at most."),

@@ -4,8 +4,9 @@ Knows nothing of what a caller may do; that is policy.
 """
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Protocol
+from typing import Any, Protocol
 
+from volumed.identity.keystone import Keystone
 from volumed.identity.noauth import NoAuth
 from volumed.model.context import RequestContext
 from volumed.model.errors import VolumedError
@@ -18,18 +19,21 @@ class Unauthenticated(VolumedError):
 
 
 class Identity(Protocol):
-    """Turns a request's headers into its caller."""
+    """Turns a request into its caller."""
 
-    #: The value of ``WWW-Authenticate`` in the answer to a stranger.
-    challenge: ClassVar[str]
+    @property
+    def challenge(self) -> str:
+        """The value of ``WWW-Authenticate`` in the answer to a stranger."""
 
-    def caller(self, token: str | None, request_id: str, global_request_id: str | None) -> RequestContext | None:
-        """Whoever the token stands for; None when it stands for nobody."""
+    def caller(
+        self, environ: Mapping[str, Any], request_id: str, global_request_id: str | None
+    ) -> RequestContext | None:
+        """Who asks by the request's WSGI environment; None when that is nobody."""
 
 
-_STRATEGIES: Mapping[str, Callable[[], Identity]] = {"noauth": NoAuth}
+_STRATEGIES: Mapping[str, Callable[[Any], Identity]] = {"noauth": lambda conf: NoAuth(), "keystone": Keystone}
 
 
-def identity_of(auth_strategy: str) -> Identity:
-    """The identity service that ``auth_strategy`` names."""
-    return _STRATEGIES[auth_strategy]()
+def identity_of(conf: Any) -> Identity:
+    """The identity service that ``[api] auth_strategy`` names. Raises ``ConfigurationError``."""
+    return _STRATEGIES[conf.api.auth_strategy](conf)

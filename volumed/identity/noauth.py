@@ -1,6 +1,7 @@
 """Believes what the caller says: ``X-Auth-Token: USER:PROJECT``. For one machine or a laboratory."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from volumed.model.context import RequestContext
 
@@ -13,8 +14,11 @@ class NoAuth:
 
     challenge: ClassVar[str] = 'Noauth realm="volumed"'
 
-    def caller(self, token: str | None, request_id: str, global_request_id: str | None) -> RequestContext | None:
-        user_id, _, project_id = (token or "").strip().partition(":")
+    def caller(
+        self, environ: Mapping[str, Any], request_id: str, global_request_id: str | None
+    ) -> RequestContext | None:
+        """Whoever the token names; None when it names nobody."""
+        user_id, _, project_id = environ.get("HTTP_X_AUTH_TOKEN", "").strip().partition(":")
         if not user_id or len(user_id) > 191 or len(project_id) > 191:
             return None
         is_admin = user_id == ADMIN

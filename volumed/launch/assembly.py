@@ -10,6 +10,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from volumed.api import cors, proxy
 from volumed.api.app import make_app
 from volumed.api.tier import ApiParts
 from volumed.db.engine import Database
@@ -112,7 +113,8 @@ class Api:
 
     def application(self) -> Any:
         """The application; makes what the database has to have for it."""
-        application = make_app(self._parts)
+        conf = self._parts.conf
+        application = proxy.before(cors.before(make_app(self._parts), conf), conf)
         self._pins.refresh()
         self._tasks.start()
         return application

@@ -41,7 +41,7 @@ _PDEATHSIG = 1
 def run(files: Sequence[Path]) -> int:
     """Serve every enabled backend until a signal; returns the exit status. Raises ``ConfigurationError``."""
     conf = configuration.of_fleet(files)
-    logs.detail(conf.debug)
+    logs.as_configured(conf)
     if not conf.enabled_backends:
         raise ConfigurationError(option="enabled_backends", reason="it names no backend, so there is nothing to serve")
     timing = Timing(

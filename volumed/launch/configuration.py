@@ -11,14 +11,24 @@ from typing import Any
 from oslo_config import cfg
 
 from volumed import conf as configuration
+from volumed.api import cors
 from volumed.conf import verify
 from volumed.driver.registry import driver_options
+from volumed.identity import keystone
+from volumed.launch import logs
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.wishes import Wishes
 from volumed.model.errors import ConfigurationError
-from volumed.rpc.transport import IN_PROCESS_URL, known_options, register_options
+from volumed.rpc import transport
+from volumed.rpc.transport import IN_PROCESS_URL
 
 Defaults = Mapping[tuple[str, str], Any]
+
+#: Options by group.
+Known = dict[str, list[Any]]
+
+#: Groups of libraries that are loaded only where a file has the group, and who knows and registers its options.
+_ON_DEMAND: Mapping[str, Any] = {cors.GROUP: cors, keystone.GROUP: keystone}
 
 
 def of_folder(wishes: Wishes, folder: StateFolder) -> cfg.ConfigOpts:
@@ -50,16 +60,27 @@ def _read(files: Sequence[Path], defaults: Defaults) -> cfg.ConfigOpts:
     for path in files:
         verify.read(path)
     conf = configuration.load(files, dict(defaults))
-    register_options(conf)
+    transport.register_options(conf)
+    logs.register_options(conf)
+    for group in _wanted_on_demand(files):
+        _ON_DEMAND[group].register_options(conf)
     known = _known(conf)
     for path in files:
         verify.refuse_unknown(path, known)
     return conf
 
 
-def _known(conf: cfg.ConfigOpts) -> dict[str, list[Any]]:
-    known: dict[str, list[Any]] = {}
-    for group, options in [*configuration.list_opts(), *known_options()]:
+def _wanted_on_demand(files: Sequence[Path]) -> list[str]:
+    """The groups that are in any of the files."""
+    present = {group for path in files for group in verify.read(path)}
+    return [group for group in _ON_DEMAND if group in present]
+
+
+def _known(conf: cfg.ConfigOpts) -> Known:
+    known: Known = {}
+    on_demand = (each for group in _ON_DEMAND if group in conf for each in _ON_DEMAND[group].known_options(conf))
+    libraries = [*transport.known_options(), *logs.known_options(), *on_demand]
+    for group, options in [*configuration.list_opts(), *libraries]:
         known.setdefault(group, []).extend(options)
     for name in conf.enabled_backends:
         known[name] = [*known["backend"], *driver_options(conf[name].volume_driver)]

@@ -16,6 +16,7 @@ from volumed.launch.assembly import Assembly
 from volumed.launch.http import HttpService
 from volumed.launch.signals import EndingSignals
 from volumed.launch.state_folder import StateFolder
+from volumed.launch.tls import Tls
 from volumed.launch.wishes import Wishes
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class _Process:
         self._folder = folder
         self._assembly = Assembly(conf, folder.path, folder.secrets_key)
         self._launcher = service.Launcher(conf)
-        self._http = HttpService(wishes.listen, conf.api.workers, conf.graceful_shutdown_timeout)
+        tls = Tls.configured(conf)
+        self._http = HttpService(wishes.listen, conf.api.workers, conf.graceful_shutdown_timeout, tls)
         self._api = self._assembly.api()
         self._keeping = self._assembly.keeping()
         self._signals = EndingSignals()
@@ -91,7 +93,7 @@ class _Process:
         successor.become(replace(self._wishes, listen=self._http.address))
 
     def _say_where(self) -> None:
-        url = f"http://{self._http.address}"
+        url = self._http.url
         self._folder.tell(url)
         print(
             f"volumed serves {url} (state {self._folder.path}); "

@@ -15,6 +15,7 @@ from volumed.launch.http import Address, HttpService
 from volumed.launch.process import Listener, Process, State
 from volumed.launch.service import Service
 from volumed.launch.systemd import Manager
+from volumed.launch.tls import Tls
 
 LOG = logging.getLogger(__name__)
 
@@ -83,18 +84,20 @@ class _ServedApi:
         remedy = "[api] allow_remote_noauth permits it"
         open_door.refuse(conf, address, conf.api.allow_remote_noauth, remedy)
         self._api = assembly.api()
-        self._http = HttpService(address, conf.api.workers, conf.graceful_shutdown_timeout)
+        tls = Tls.configured(conf)
+        self._http = HttpService(address, conf.api.workers, conf.graceful_shutdown_timeout, tls)
 
     def start(self) -> None:
         self._http.serve(self._api.application())
         self._http.start()
-        print(f"volumed-api serves http://{self._http.address}", flush=True)
+        print(f"volumed-api serves {self._http.url}", flush=True)
 
     def state(self) -> State:
         return "up", None
 
     def reset(self) -> None:
         self._api.reset()
+        self._http.reset()
 
     def stop(self) -> None:
         self._api.end_streams()

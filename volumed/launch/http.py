@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -16,10 +16,11 @@ from cheroot import wsgi
 from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from oslo_service import service
 
-from volumed.api.errors import fault
+from volumed.api.errors import RETRY_AFTER, fault
 from volumed.api.streams import EventStream
 from volumed.launch import arrivals
 from volumed.launch.arrivals import Arrival
+from volumed.launch.tls import Tls
 from volumed.model.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ _ONCE = frozenset({b"Content-Length", b"Host", b"X-Auth-Token", b"Idempotency-Ke
 
 #: Bytes that a client sends into its own stream, taken away at a time.
 _UNHEARD = 4096
+
+#: Bytes of a request that nobody reads, taken away at most.
+MOST_DROPPED = 1024 * 1024
 
 #: Seconds that a client may be silent in the middle of a request, or between two.
 SILENCE = 65
@@ -95,15 +99,22 @@ class _Request(HTTPRequest):
         self.close_connection = self.close_connection or self.chunked_read
         super().respond()
 
+    def send_headers(self) -> None:
+        # Whoever is answered while the server stops is told not to come again on this connection.
+        self.close_connection = self.close_connection or self.server.is_stopping
+        super().send_headers()
+
     def simple_response(self, status: Any, msg: str = "") -> None:
         """Refuse what never reaches the application in the form of its errors, and close."""
         code = int(str(status)[:3])
         body = fault(code, msg or HTTPStatus(code).phrase)
+        again = f"Retry-After: {RETRY_AFTER}\r\n" if code == HTTPStatus.SERVICE_UNAVAILABLE else ""
         head = (
             f"{self.server.protocol} {code} {HTTPStatus(code).phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\n{again}Connection: close\r\n\r\n"
         )
         self.close_connection = True
+        self.conn.drop_arrived()
         with contextlib.suppress(OSError):
             self.conn.wfile.write(head.encode() + body)
 
@@ -117,6 +128,15 @@ class _Connection(HTTPConnection):
 
     #: Whether a stream has it, and ends it.
     is_lent = False
+
+    def drop_arrived(self) -> None:
+        """Take what came of a request that nobody reads: closing on it would reset the answer, too (RFC 9112, 9.6)."""
+        patience, left = self.socket.gettimeout(), MOST_DROPPED
+        self.socket.settimeout(0)
+        with contextlib.suppress(OSError):
+            while left > 0 and (dropped := self.socket.recv(_UNHEARD)):
+                left -= len(dropped)
+        self.socket.settimeout(patience)
 
     def lend(self) -> "_Lent":
         """The way to the client, no longer for the thread that has answered so far."""
@@ -158,6 +178,13 @@ class _Gateway(wsgi.Gateway_10):
     """Gives a stream the connection and the thread back; every other answer is sent as it comes (PEP 3333)."""
 
     def respond(self) -> None:
+        with self.req.server.answering() as may_answer:
+            if may_answer:
+                self._respond()
+            else:
+                self.req.simple_response("503", "The service stops; ask another, or its successor.")
+
+    def _respond(self) -> None:
         answer = self.req.server.wsgi_app(self.env, self.start_response)
         try:
             if isinstance(answer, EventStream):
@@ -183,6 +210,39 @@ class _Server(wsgi.Server):
     """Gives a connection to a thread when a request has arrived on it, not when it was opened."""
 
     ConnectionClass = _Connection
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_stopping = False
+        self._running = 0
+        self._ran = threading.Condition()
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[bool]:
+        """Count a request as running inside the block; False when none is taken any more."""
+        with self._ran:
+            may_answer = not self.is_stopping
+            self._running += may_answer
+        try:
+            yield may_answer
+        finally:
+            with self._ran:
+                self._running -= may_answer
+                self._ran.notify_all()
+
+    def finish(self, timeout: float) -> float:
+        """Take no more requests and wait for those that run; the seconds that are left of ``timeout``."""
+        until = time.monotonic() + timeout
+        with self._ran:
+            self.is_stopping = True
+            self._ran.wait_for(lambda: not self._running, timeout)
+        return max(0.0, until - time.monotonic())
+
+    def _serve_unservicable(self) -> None:
+        """Refuse in our form what finds no thread; the base class knows no other than its own."""
+        while self.ready and isinstance(conn := self._unservicable_conns.get(), _Connection):  # type: ignore[attr-defined]
+            _Request(self, conn).simple_response("503", "Too many requests wait; ask again later.")
+            conn.close()
 
     def process_conn(self, conn: _Connection) -> None:
         # What was read ahead, and more connections than are kept, are a thread's at once.
@@ -211,8 +271,9 @@ class _Server(wsgi.Server):
 class HttpService(service.ServiceBase):  # type: ignore[misc]
     """Serves ``app`` with ``threads`` threads; the port is taken when it is made, so that a taken one is told early."""
 
-    def __init__(self, address: Address, threads: int, shutdown_timeout: float) -> None:
+    def __init__(self, address: Address, threads: int, shutdown_timeout: float, tls: Tls | None = None) -> None:
         self._app: Callable[..., Any] | None = None
+        self._tls = tls
         self._server = _Server(
             (address.host, address.port),
             self._answer,
@@ -230,6 +291,7 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         self._server.expiration_interval = SELECT_PAUSE
         self._server.server_name = "volumed"
         self._server.gateway = _Gateway
+        self._server.ssl_adapter = tls
         self._stopped = threading.Event()
         self.address = self._bind(address)
 
@@ -244,6 +306,11 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         host, port = self._server.bind_addr[:2]
         return Address(host, port)
 
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"{'http' if self._tls is None else 'https'}://{self.address}"
+
     def serve(self, app: Callable[..., Any]) -> None:
         """Answer with ``app`` from now on."""
         self._app = app
@@ -253,8 +320,10 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         threading.Thread(target=self._server.serve, name="http", daemon=True).start()
 
     def stop(self) -> None:
-        """Finish the requests that are being answered and close."""
+        """Finish the requests that are being answered and close; what comes meanwhile is sent elsewhere with 503."""
         if not self._stopped.is_set():
+            left = self._server.finish(self._server.shutdown_timeout)
+            self._server.shutdown_timeout = max(1, math.ceil(left))
             self._server.stop()
             self._stopped.set()
 
@@ -262,7 +331,9 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
         self._stopped.wait()
 
     def reset(self) -> None:
-        """Nothing changes while it serves."""
+        """Take the certificates as they are now; what is open stays. Raises ``ConfigurationError``."""
+        if self._tls is not None:
+            self._tls.reload()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         assert self._app is not None

@@ -20,6 +20,16 @@ def refuse(conf: cfg.ConfigOpts, listen: Address, permitted: bool, remedy: str) 
     )
 
 
+def refuse_hosted(conf: cfg.ConfigOpts) -> None:
+    """The same behind another's server: nobody here knows where that one listens."""
+    if conf.api.auth_strategy == "noauth" and not conf.api.allow_remote_noauth:
+        raise ConfigurationError(
+            option="[api] auth_strategy",
+            reason="with noauth whoever reaches the server is an administrator if he says so; keystone is for that, or"
+            " [api] allow_remote_noauth = true permits it",
+        )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)

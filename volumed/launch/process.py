@@ -81,7 +81,7 @@ class Process:
         """Serve until the first signal; returns the exit status. Raises what keeps it from starting."""
         self._signals.listen()
         self._conf = configuration.of_fleet(self._files)
-        logs.detail(self._conf.debug)
+        logs.as_configured(self._conf)
         state = Path(self._conf.state_path)
         assembly = Assembly(self._conf, state, state / "secrets.key")
         starting = threading.Thread(target=self._start, args=(assembly,), name="start", daemon=True)
@@ -146,7 +146,7 @@ class Process:
         self._listener.hear_reloading(is_over=False)
         try:
             self._conf.mutate_config_files()
-            logs.detail(self._conf.debug)
+            logs.detail_as_configured(self._conf)
             self._served.reset()
             LOG.info("the configuration was read again")
         except Exception as error:

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+from volumed.model.errors import Invalid
+
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The asker. ``request_id`` is ``req-UUID`` and named in every answer, operation and event."""
+    """The asker; the ``project_id`` of a system's administrator is empty.
+
+    ``request_id`` is ``req-UUID`` and named in every answer, operation and event.
+    """
 
     user_id: str
     project_id: str
@@ -14,6 +19,13 @@ class RequestContext:
     request_id: str
     roles: tuple[str, ...] = ()
     global_request_id: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """The project that something made for the asker belongs to. Raises ``Invalid`` for who asks for none."""
+        if not self.project_id:
+            raise Invalid(reason="The token is for no project, to which this could belong.")
+        return self.project_id
 
     def to_dict(self) -> dict[str, Any]:
         """The context as plain values for the wire; docs/rpc.md lists the keys."""

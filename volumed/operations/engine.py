@@ -16,6 +16,7 @@ from volumed.db.operations import LONGEST_PAUSE
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import LostHold, ServiceUnavailable, VolumedError
 from volumed.model.records import Json, Operation
+from volumed.model.subject import about
 from volumed.operations.blocked import Call
 from volumed.operations.locks import NodeLocks
 from volumed.operations.procedure import Procedure
@@ -103,7 +104,8 @@ class Engine:
         crash_point("operation.claimed")
         self._running[operation_id] = claimed
         try:
-            self._run(claimed)
+            with about(claimed.request_id, claimed.id):
+                self._run(claimed)
         finally:
             self._running.pop(operation_id, None)
             self._means.cancelled.discard(operation_id)
@@ -115,7 +117,8 @@ class Engine:
         if claimed is None:
             return False
         if claimed.kind in self._procedures:
-            Run(self._means, self._procedures[claimed.kind], claimed).abandon(error)
+            with about(claimed.request_id, claimed.id):
+                Run(self._means, self._procedures[claimed.kind], claimed).abandon(error)
         else:
             self._database.write(operations.fail, claimed, error, claimed.timeline)
         return True
@@ -181,6 +184,7 @@ class Engine:
         if operation is None:
             return
         reason = f"blocked by {call.what}: it has not returned for {self._means.watch.silence(call):.0f} s"
-        LOG.error("operation %s (%s) on volume %s is %s", operation.id, operation.kind, operation.volume_id, reason)
+        with about(operation.request_id, operation.id):
+            LOG.error("operation %s (%s) on volume %s is %s", operation.id, operation.kind, operation.volume_id, reason)
         with contextlib.suppress(LostHold):  # it has just ended
             self._database.write(operations.note_blocked, operation, reason)

@@ -15,6 +15,7 @@ from oslo_messaging.rpc.dispatcher import ExpectedException
 
 from volumed.model.context import RequestContext
 from volumed.model.errors import InternalError, InvalidMessage, NoSuchMethod, UnsupportedVersion, VolumedError
+from volumed.model.subject import about
 from volumed.rpc.arguments import Signature, is_plain
 
 LOG = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ LOG = logging.getLogger(__name__)
 FIRST_VERSION = "1.0"
 
 _VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TEXTS = ("user_id", "project_id", "request_id", "user", "tenant", "global_request_id")
 
 
@@ -81,9 +83,12 @@ class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
 
     def dispatch(self, incoming: Any) -> Any:
         """Answer one message of oslo.messaging's; its errors reach the caller as they are, without our traceback."""
-        message = incoming.message
+        with about(*_subject(incoming.message, incoming.ctxt)):
+            return self._answer_or_tell(incoming.message, incoming.ctxt)
+
+    def _answer_or_tell(self, message: Any, context: Any) -> Any:
         try:
-            return self.answer(message, incoming.ctxt)
+            return self.answer(message, context)
         except VolumedError as error:
             LOG.info("%s was answered with %s: %s", _name(message), type(error).__name__, error)
             raise _answer_with(error) from None
@@ -119,6 +124,18 @@ class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
 
 def _name(message: Any) -> str:
     return str(message.get("method"))[:64] if isinstance(message, Mapping) else "?"
+
+
+def _subject(message: Any, context: Any) -> tuple[str | None, str | None]:
+    """The ids of request and operation, as far as they look like ids: nobody's text makes up lines of the log."""
+    args = message.get("args") if isinstance(message, Mapping) else None
+    named = (context, "request_id"), (args, "operation_id")
+    request_id, operation_id = (each.get(key) if isinstance(each, Mapping) else None for each, key in named)
+    return _id_or_none(request_id), _id_or_none(operation_id)
+
+
+def _id_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def _context(name: str, values: Any) -> RequestContext:

@@ -7,6 +7,8 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 from weakref import finalize
@@ -22,7 +24,8 @@ MOST_WAITING = 1000
 def within(seconds: float, work: Callable[[], T]) -> T:
     """What ``work`` returns or raises. Raises ``TimeoutError`` after ``seconds``; ``work`` is then left to itself."""
     done: Future[T] = Future()
-    threading.Thread(target=_carry_out, args=(work, done), name="within", daemon=True).start()
+    run = copy_context().run  # what it logs is about what its caller is at
+    threading.Thread(target=run, args=(_carry_out, work, done), name="within", daemon=True).start()
     return done.result(seconds)
 
 
@@ -55,7 +58,7 @@ class Courier:
             if not before:
                 LOG.warning("%d casts wait to be sent; those that come now are dropped", self._most)
             return False
-        self._waiting.put(work)
+        self._waiting.put(partial(copy_context().run, _try, work))
         return True
 
     def _start(self) -> None:
@@ -68,8 +71,12 @@ class Courier:
 
 def _work_off(waiting: "SimpleQueue[Callable[[], object] | None]") -> None:
     while (work := waiting.get()) is not None:
-        try:
-            work()
-        except Exception:
-            LOG.exception("a cast was not sent; the receiver's sweep finds what it was about")
+        work()
         del work  # it refers to whom the courier serves
+
+
+def _try(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:
+        LOG.exception("a cast was not sent; the receiver's sweep finds what it was about")

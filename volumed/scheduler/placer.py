@@ -20,6 +20,7 @@ from volumed.model.crash_points import crash_point
 from volumed.model.errors import IllegalMove, NotFound, NoValidBackend
 from volumed.model.records import Json, Operation, Volume
 from volumed.model.states import VolumeStatus
+from volumed.model.subject import about
 from volumed.operations import notifications
 from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler.fleet import Fleet
@@ -104,13 +105,14 @@ class Placer:
         except (_Taken, _Spent, IllegalMove, NotFound):
             return Outcome.NOTHING
         crash_point("volume.create.rescue.after")
-        LOG.warning(
-            "operation %s: volume %s was never taken by %s, which is down; it is placed on %s",
-            operation.id,
-            volume.id,
-            operation.queue,
-            decision.chosen.host,
-        )
+        with about(operation.request_id, operation.id):
+            LOG.warning(
+                "operation %s: volume %s was never taken by %s, which is down; it is placed on %s",
+                operation.id,
+                volume.id,
+                operation.queue,
+                decision.chosen.host,
+            )
         self._wake(operation, volume, decision.chosen)
         return Outcome.PLACED
 
@@ -126,6 +128,10 @@ class Placer:
         if found is None:
             return Outcome.NOTHING
         operation, volume, now = found
+        with about(operation.request_id, operation.id):
+            return self._bring_on(operation, volume, now)
+
+    def _bring_on(self, operation: Operation, volume: Volume | None, now: int) -> Outcome:
         if volume is None:
             return self._end(operation, NotFound(resource_type="volume", resource_id=operation.volume_id).as_record())
         if operation.tried and operation.attempt >= self._attempts:

@@ -42,6 +42,7 @@ def make_fleet() -> Iterator[MakeFleet]:
             url = made.enter_context(database) if database is not None else None
             fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")), database_url=url)
             fleet.state.mkdir(mode=0o700)
+            (fleet.state / "volumed.conf").touch(mode=0o600)
             (fleet.state / "volumed.conf").write_text(configuration)
             for node in nodes:
                 fleet.add_node(node)

@@ -60,14 +60,15 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     ],
 )
 def test_a_token_says_who_asks(token: str, who: tuple[str, str, bool]) -> None:
-    caller = NoAuth().caller(token, "req-1", None)
+    caller = NoAuth().caller({"HTTP_X_AUTH_TOKEN": token}, "req-1", None)
     assert caller is not None
     assert (caller.user_id, caller.project_id, caller.is_admin) == who
 
 
 @pytest.mark.parametrize("token", [None, "", "  ", ":p", "x" * 192, "x:" + "y" * 192])
 def test_a_token_that_says_nothing_is_nobodys(token: str | None) -> None:
-    assert NoAuth().caller(token, "req-1", None) is None
+    environ = {} if token is None else {"HTTP_X_AUTH_TOKEN": token}
+    assert NoAuth().caller(environ, "req-1", None) is None
 
 
 def test_an_operators_file_replaces_a_rule(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volumed import conf as configuration
+from volumed.model import subject
 from volumed.model.context import RequestContext
 from volumed.model.errors import InternalError, InvalidMessage, NoSuchMethod, NotFound, UnsupportedVersion, VolumedError
+from volumed.model.subject import Subject
 from volumed.rpc.dispatcher import RpcDispatcher
 from volumed.rpc.messenger import Messenger
 from volumed.rpc.transport import make_server, make_transport
@@ -216,3 +219,18 @@ def test_a_version_is_served_by_the_same_major_with_at_least_its_minor(
     except UnsupportedVersion:
         answered = False
     assert answered == (asked[0] == served[0] and asked[1] <= served[1])
+
+
+def test_what_a_method_logs_is_about_the_request_and_the_operation_of_its_message() -> None:
+    class Seen(Volumes):
+        RPC_METHODS = ("wake",)
+
+        def wake(self, context: RequestContext, operation_id: str = "") -> None:
+            self.calls.append(subject.current())
+
+    seen = Seen()
+    for operation_id in ("op-1", "op-2\nforged line"):
+        incoming = SimpleNamespace(message=message("wake", args={"operation_id": operation_id}), ctxt=CONTEXT.to_dict())
+        RpcDispatcher([seen]).dispatch(incoming)
+    assert seen.calls == [Subject("req-1", "op-1"), Subject("req-1", None)]
+    assert subject.current() == subject.NOTHING

@@ -39,7 +39,7 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewS
     _judge(known, new)
     kind = volume_types.name_of(tx, known.volume_type_id)
     use = quota_use.of_snapshot(known.size, kind, settings.count_snapshot_gigabytes)
-    quotas.change(tx, caller.project_id, use, settings.quota_defaults)
+    quotas.change(tx, caller.owner, use, settings.quota_defaults)
     volumes.touch(tx, known.id)
     volume = volumes.get(tx, known.id)
     _judge(volume, new)
@@ -49,7 +49,7 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewS
     snapshots.add(
         tx,
         id=new.id,
-        project_id=caller.project_id,
+        project_id=caller.owner,
         user_id=caller.user_id,
         volume_id=volume.id,
         name=new.name,

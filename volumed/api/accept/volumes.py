@@ -74,17 +74,17 @@ def project_of(caller: RequestContext) -> str | None:
 def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewVolume) -> TypedVolume:
     """Accept a new volume: it is ``creating``, and its operation waits for a scheduler."""
     source = _source(tx, caller, new)
-    size = _size(new, source, settings, caller.project_id)
+    size = _size(new, source, settings, caller.owner)
     kind = _type(tx, caller, new, source, settings)
     zone = _zone(tx, new, source, settings)
-    quotas.change(tx, caller.project_id, quota_use.of_volume(size, kind.name), settings.quota_defaults)
+    quotas.change(tx, caller.owner, quota_use.of_volume(size, kind.name), settings.quota_defaults)
     if source is not None:
         _take_source(tx, source, size)
     multiattach = new.multiattach or kind.extra_specs.get("multiattach") == "<is> True"
     volumes.add(
         tx,
         id=new.id,
-        project_id=caller.project_id,
+        project_id=caller.owner,
         user_id=caller.user_id,
         name=new.name,
         description=new.description,

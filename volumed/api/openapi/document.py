@@ -55,7 +55,7 @@ def document() -> dict[str, Any]:
     return plain
 
 
-_ERRORS: Final = (400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 422, 500, 503)
+_ERRORS: Final = (400, 401, 403, 404, 405, 406, 409, 410, 412, 413, 422, 429, 500, 503)
 
 
 def _operation(each: Endpoint) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _answer(each: Endpoint, code: int, schema: Any) -> dict[str, Any]:
 
 def _error(code: int) -> dict[str, Any]:
     headers = {"x-openstack-request-id": _header("RequestId"), OPERATION_HEADER: _header("Operation")}
-    if code == HTTPStatus.SERVICE_UNAVAILABLE:
+    if code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         headers["Retry-After"] = _header("RetryAfter")
     if code == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = _header("Challenge")

@@ -8,7 +8,7 @@ from volumed.api import idempotency, microversions
 from volumed.api.openapi.words import COUNT, TEXT, Schema, named, one_of
 
 #: Codes with which any request that is asked who it comes from may be refused.
-REFUSALS: Final = (400, 401, 403, 404, 406, 503)
+REFUSALS: Final = (400, 401, 403, 404, 406, 429, 503)
 
 #: Codes of a request that is accepted once for its key.
 KEY_REFUSALS: Final = (409, 413, 422)

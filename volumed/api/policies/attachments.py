@@ -1,6 +1,6 @@
 """Who may do what with attachments."""
 
-from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+from volumed.api.policies.rules import ADMIN, MEMBER, READER, Rule
 
 CREATE = "volume:attachment_create"
 GET = "volume:attachment_get"
@@ -11,11 +11,16 @@ COMPLETE = "volume:attachment_complete"
 DELETE = "volume:attachment_delete"
 
 RULES = (
-    Rule(CREATE, ADMIN_OR_OWNER, "Reserve a volume, or let a connector in.", ("POST /attachments",)),
-    Rule(GET, ADMIN_OR_OWNER, "Show an attachment with its credentials.", ("GET /attachments/{attachment_id}",)),
-    Rule(GET_ALL, ADMIN_OR_OWNER, "List attachments.", ("GET /attachments", "GET /attachments/detail")),
+    Rule(CREATE, MEMBER, "Reserve a volume, or let a connector in.", ("POST /attachments",)),
+    Rule(
+        GET,
+        MEMBER,
+        "Show an attachment with its credentials, which let a client write.",
+        ("GET /attachments/{attachment_id}",),
+    ),
+    Rule(GET_ALL, READER, "List attachments.", ("GET /attachments", "GET /attachments/detail")),
     Rule(ALL_PROJECTS, ADMIN, "List attachments of every project.", ("GET /attachments?all_tenants=1",)),
-    Rule(UPDATE, ADMIN_OR_OWNER, "Let a connector in.", ("PUT /attachments/{attachment_id}",)),
-    Rule(COMPLETE, ADMIN_OR_OWNER, "Say that the client is in.", ("POST /attachments/{attachment_id}/action",)),
-    Rule(DELETE, ADMIN_OR_OWNER, "End an attachment.", ("DELETE /attachments/{attachment_id}",)),
+    Rule(UPDATE, MEMBER, "Let a connector in.", ("PUT /attachments/{attachment_id}",)),
+    Rule(COMPLETE, MEMBER, "Say that the client is in.", ("POST /attachments/{attachment_id}/action",)),
+    Rule(DELETE, MEMBER, "End an attachment.", ("DELETE /attachments/{attachment_id}",)),
 )

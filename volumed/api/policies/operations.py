@@ -1,6 +1,6 @@
 """Who may see operations, cancel them, and have them done again."""
 
-from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+from volumed.api.policies.rules import ADMIN, MEMBER, READER, Rule
 
 GET = "volumed:operation_get"
 GET_ALL = "volumed:operation_get_all"
@@ -16,11 +16,11 @@ OF_ADMINISTRATORS = frozenset({"volume.reset", "snapshot.reset", "doctor.repair"
 _ACTION = ("POST /operations/{operation_id}/action",)
 
 RULES = (
-    Rule(GET, ADMIN_OR_OWNER, "Show an operation.", ("GET /operations/{operation_id}",)),
-    Rule(GET_ALL, ADMIN_OR_OWNER, "List operations.", ("GET /operations",)),
+    Rule(GET, READER, "Show an operation.", ("GET /operations/{operation_id}",)),
+    Rule(GET_ALL, READER, "List operations.", ("GET /operations",)),
     Rule(ALL_PROJECTS, ADMIN, "List operations of every project.", ("GET /operations?all_tenants=1",)),
     Rule(QUEUE, ADMIN, "See which service has an operation and where it was tried.", ("GET /operations",)),
-    Rule(CANCEL, ADMIN_OR_OWNER, "Cancel an operation.", _ACTION),
-    Rule(RETRY, ADMIN_OR_OWNER, "Do a failed operation again.", _ACTION),
+    Rule(CANCEL, MEMBER, "Cancel an operation.", _ACTION),
+    Rule(RETRY, MEMBER, "Do a failed operation again.", _ACTION),
     Rule(RETRY_ADMIN, ADMIN, "Do a failed reset or repair again.", _ACTION),
 )

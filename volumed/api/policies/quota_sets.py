@@ -1,6 +1,6 @@
 """Who may see and set quotas."""
 
-from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+from volumed.api.policies.rules import ADMIN, READER, Rule
 
 SHOW = "volume_extension:quotas:show"
 UPDATE = "volume_extension:quotas:update"
@@ -11,7 +11,7 @@ CLASS_UPDATE = "volume_extension:quota_classes:update"
 RULES = (
     Rule(
         SHOW,
-        ADMIN_OR_OWNER,
+        READER,
         "Show a project's quotas, their use and their defaults.",
         ("GET /os-quota-sets/{project_id}", "GET /os-quota-sets/{project_id}/defaults"),
     ),

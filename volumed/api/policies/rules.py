@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 ADMIN = "rule:admin_api"
-ADMIN_OR_OWNER = "rule:admin_or_owner"
+READER = "rule:project_reader_or_admin"
+MEMBER = "rule:project_member_or_admin"
 
 
 @dataclass(frozen=True, slots=True)

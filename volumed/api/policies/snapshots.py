@@ -1,6 +1,6 @@
 """Who may do what with snapshots."""
 
-from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+from volumed.api.policies.rules import ADMIN, MEMBER, READER, Rule
 
 CREATE = "volume:create_snapshot"
 GET = "volume:get_snapshot"
@@ -14,19 +14,19 @@ METADATA = "volume:update_snapshot_metadata"
 METADATA_DELETE = "volume:delete_snapshot_metadata"
 
 RULES = (
-    Rule(CREATE, ADMIN_OR_OWNER, "Take a snapshot.", ("POST /snapshots",)),
-    Rule(GET, ADMIN_OR_OWNER, "Show a snapshot.", ("GET /snapshots/{snapshot_id}",)),
-    Rule(GET_ALL, ADMIN_OR_OWNER, "List snapshots.", ("GET /snapshots", "GET /snapshots/detail")),
+    Rule(CREATE, MEMBER, "Take a snapshot.", ("POST /snapshots",)),
+    Rule(GET, READER, "Show a snapshot.", ("GET /snapshots/{snapshot_id}",)),
+    Rule(GET_ALL, READER, "List snapshots.", ("GET /snapshots", "GET /snapshots/detail")),
     Rule(ALL_PROJECTS, ADMIN, "List snapshots of every project.", ("GET /snapshots?all_tenants=1",)),
-    Rule(UPDATE, ADMIN_OR_OWNER, "Change a snapshot's name and description.", ("PUT /snapshots/{snapshot_id}",)),
-    Rule(DELETE, ADMIN_OR_OWNER, "Delete a snapshot.", ("DELETE /snapshots/{snapshot_id}",)),
+    Rule(UPDATE, MEMBER, "Change a snapshot's name and description.", ("PUT /snapshots/{snapshot_id}",)),
+    Rule(DELETE, MEMBER, "Delete a snapshot.", ("DELETE /snapshots/{snapshot_id}",)),
     Rule(RESET, ADMIN, "Set a snapshot's status.", ("POST /snapshots/{snapshot_id}/action",)),
-    Rule(METADATA_READ, ADMIN_OR_OWNER, "Show a snapshot's metadata.", ("GET /snapshots/{snapshot_id}/metadata",)),
+    Rule(METADATA_READ, READER, "Show a snapshot's metadata.", ("GET /snapshots/{snapshot_id}/metadata",)),
     Rule(
         METADATA,
-        ADMIN_OR_OWNER,
+        MEMBER,
         "Change a snapshot's metadata.",
         ("POST /snapshots/{snapshot_id}/metadata", "PUT /snapshots/{snapshot_id}/metadata"),
     ),
-    Rule(METADATA_DELETE, ADMIN_OR_OWNER, "Remove metadata.", ("DELETE /snapshots/{snapshot_id}/metadata/{key}",)),
+    Rule(METADATA_DELETE, MEMBER, "Remove metadata.", ("DELETE /snapshots/{snapshot_id}/metadata/{key}",)),
 )

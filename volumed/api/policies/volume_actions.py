@@ -1,7 +1,7 @@
 """Who may do which action on a volume."""
 
 from volumed.api.policies import volumes
-from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+from volumed.api.policies.rules import ADMIN, MEMBER, Rule
 
 EXTEND = "volume:extend"
 RESET = "volume_extension:volume_admin_actions:reset_status"
@@ -17,16 +17,16 @@ TERMINATE = "volume_extension:volume_actions:terminate_connection"
 _ACTION = ("POST /volumes/{volume_id}/action",)
 
 RULES = (
-    Rule(EXTEND, ADMIN_OR_OWNER, "Extend a volume.", _ACTION),
+    Rule(EXTEND, MEMBER, "Extend a volume.", _ACTION),
     Rule(RESET, ADMIN, "Set a volume's status.", _ACTION),
-    Rule(RESERVE, ADMIN_OR_OWNER, "Mark a volume as about to be attached.", _ACTION),
-    Rule(UNRESERVE, ADMIN_OR_OWNER, "Take that mark back.", _ACTION),
-    Rule(BEGIN_DETACHING, ADMIN_OR_OWNER, "Mark a volume as about to be detached.", _ACTION),
-    Rule(ROLL_DETACHING, ADMIN_OR_OWNER, "Take that mark back.", _ACTION),
-    Rule(ATTACH, ADMIN_OR_OWNER, "Say that a volume is in use.", _ACTION),
-    Rule(DETACH, ADMIN_OR_OWNER, "Say that a volume is no longer in use.", _ACTION),
-    Rule(INITIALIZE, ADMIN_OR_OWNER, "Let a connector in.", _ACTION),
-    Rule(TERMINATE, ADMIN_OR_OWNER, "Put a connector out.", _ACTION),
+    Rule(RESERVE, MEMBER, "Mark a volume as about to be attached.", _ACTION),
+    Rule(UNRESERVE, MEMBER, "Take that mark back.", _ACTION),
+    Rule(BEGIN_DETACHING, MEMBER, "Mark a volume as about to be detached.", _ACTION),
+    Rule(ROLL_DETACHING, MEMBER, "Take that mark back.", _ACTION),
+    Rule(ATTACH, MEMBER, "Say that a volume is in use.", _ACTION),
+    Rule(DETACH, MEMBER, "Say that a volume is no longer in use.", _ACTION),
+    Rule(INITIALIZE, MEMBER, "Let a connector in.", _ACTION),
+    Rule(TERMINATE, MEMBER, "Put a connector out.", _ACTION),
 )
 
 #: The rule of each action.

@@ -1,6 +1,6 @@
 """Who may do what with volumes."""
 
-from volumed.api.policies.rules import ADMIN, ADMIN_OR_OWNER, Rule
+from volumed.api.policies.rules import ADMIN, MEMBER, READER, Rule
 
 CREATE = "volume:create"
 GET = "volume:get"
@@ -18,17 +18,17 @@ PLACEMENT = "volumed:volume_placement"
 WHY = "volumed:volume_why"
 
 RULES = (
-    Rule(CREATE, ADMIN_OR_OWNER, "Create a volume.", ("POST /volumes",)),
-    Rule(GET, ADMIN_OR_OWNER, "Show a volume.", ("GET /volumes/{volume_id}",)),
+    Rule(CREATE, MEMBER, "Create a volume.", ("POST /volumes",)),
+    Rule(GET, READER, "Show a volume.", ("GET /volumes/{volume_id}",)),
     Rule(
         GET_ALL,
-        ADMIN_OR_OWNER,
+        READER,
         "List or sum up volumes.",
         ("GET /volumes", "GET /volumes/detail", "GET /volumes/summary"),
     ),
     Rule(ALL_PROJECTS, ADMIN, "List volumes of every project.", ("GET /volumes?all_tenants=1",)),
-    Rule(UPDATE, ADMIN_OR_OWNER, "Change a volume's name and description.", ("PUT /volumes/{volume_id}",)),
-    Rule(DELETE, ADMIN_OR_OWNER, "Delete a volume.", ("DELETE /volumes/{volume_id}",)),
+    Rule(UPDATE, MEMBER, "Change a volume's name and description.", ("PUT /volumes/{volume_id}",)),
+    Rule(DELETE, MEMBER, "Delete a volume.", ("DELETE /volumes/{volume_id}",)),
     Rule(
         FORCE_DELETE,
         ADMIN,
@@ -36,15 +36,15 @@ RULES = (
         ("POST /volumes/{volume_id}/action", "DELETE /volumes/{volume_id}?force=true"),
     ),
     Rule(HOST, ADMIN, "See on which backend a volume is.", ("GET /volumes/{volume_id}", "GET /volumes/detail")),
-    Rule(METADATA_READ, ADMIN_OR_OWNER, "Show a volume's metadata.", ("GET /volumes/{volume_id}/metadata",)),
+    Rule(METADATA_READ, READER, "Show a volume's metadata.", ("GET /volumes/{volume_id}/metadata",)),
     Rule(
         METADATA,
-        ADMIN_OR_OWNER,
+        MEMBER,
         "Change a volume's metadata.",
         ("POST /volumes/{volume_id}/metadata", "PUT /volumes/{volume_id}/metadata"),
     ),
-    Rule(METADATA_DELETE, ADMIN_OR_OWNER, "Remove metadata.", ("DELETE /volumes/{volume_id}/metadata/{key}",)),
-    Rule(TIMELINE, ADMIN_OR_OWNER, "See what became of a volume's requests.", ("GET /volumes/{volume_id}/timeline",)),
-    Rule(PLACEMENT, ADMIN_OR_OWNER, "See why a volume is where it is.", ("GET /volumes/{volume_id}/placement",)),
-    Rule(WHY, ADMIN_OR_OWNER, "See what holds a volume.", ("GET /volumes/{volume_id}/why",)),
+    Rule(METADATA_DELETE, MEMBER, "Remove metadata.", ("DELETE /volumes/{volume_id}/metadata/{key}",)),
+    Rule(TIMELINE, READER, "See what became of a volume's requests.", ("GET /volumes/{volume_id}/timeline",)),
+    Rule(PLACEMENT, READER, "See why a volume is where it is.", ("GET /volumes/{volume_id}/placement",)),
+    Rule(WHY, READER, "See what holds a volume.", ("GET /volumes/{volume_id}/why",)),
 )
