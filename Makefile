@@ -39,7 +39,7 @@ crash: setup  ## the full product of failures and kills, with a report; takes an
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash
 
 crash-fleet: setup  ## every scenario killed at every point on a fleet, and again in its recovery (CRASH=... for some)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m fleet $(if $(CRASH),-k "$(CRASH)") tests/functional/fleet
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m fleet $(if $(CRASH),-k "$(CRASH)") tests/functional tests/unit
 
 soak-fleet: setup  ## random load on a fleet with kills of random services, for MINUTES=60; SEED=number replays
 	VOLUMED_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -n 1 -q -m soak tests/functional/fleet

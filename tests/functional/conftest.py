@@ -12,6 +12,9 @@ from tests.conftest import require
 from tests.lab import deployment
 from tests.lab.daemon import Daemon, Session, running_daemon
 
+#: Modules whose tests take long on a fleet, where ``fleet/`` has tests of the same: there they run in the full product.
+LONG_ON_A_FLEET = {"test_hangs_and_poison.py"}
+
 #: Folders of tests that need no deployment.
 WITHOUT = {"api", "rpc", "databases", "fleet", "lab"}
 
@@ -20,7 +23,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that may start a daemon once on each deployment."""
     is_without = WITHOUT & set(metafunc.definition.path.parts)
     if not is_without and metafunc.definition.get_closest_marker("embedded_only") is None:
-        metafunc.parametrize("deployed", [deployment.EMBEDDED, deployment.FLEET], indirect=True, scope="module")
+        marks = [pytest.mark.fleet] if metafunc.definition.path.name in LONG_ON_A_FLEET else []
+        deployments = [deployment.EMBEDDED, pytest.param(deployment.FLEET, marks=marks)]
+        metafunc.parametrize("deployed", deployments, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module", autouse=True)

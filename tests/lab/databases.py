@@ -26,6 +26,12 @@ SERVER_KINDS = [
 #: And all.
 KINDS = ["sqlite", *SERVER_KINDS]
 
+#: The same for rooms whose statements are those of ``volumed.db``: on the second server they run in the full product.
+KINDS_IN_BRIEF = [
+    *KINDS[:2],
+    pytest.param("mariadb", marks=[pytest.mark.part("mariadbd"), pytest.mark.fleet]),
+]
+
 #: Not the name of another template with rows in it.
 TEMPLATE = "volumed_empty_schema"
 

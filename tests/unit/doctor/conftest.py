@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.lab import databases
 from tests.lab.sealed import seal_in
 from volumed.db import attachments, deployment, operations, pools, quotas, snapshots, volume_types, volumes
 from volumed.db.engine import Database
@@ -26,6 +27,12 @@ from volumed_drivers.file.driver import FileDriver
 
 HOST = "node@disk"
 HOUR = 3600 * 1_000_000
+
+
+@pytest.fixture(params=databases.KINDS_IN_BRIEF)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Its statements are those of ``volumed.db``, which are tried on each kind."""
+    return str(request.param)
 
 
 @dataclass

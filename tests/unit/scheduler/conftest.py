@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from tests.lab import databases
 from volumed import conf
 from volumed.db import operations, services, tables, volume_types, volumes
 from volumed.db.clock import SECOND, now
@@ -19,6 +20,12 @@ from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler.manager import SchedulerManager
 
 CONTEXT = RequestContext(user_id="ann", project_id="demo", is_admin=False, request_id="req-1")
+
+
+@pytest.fixture(params=databases.KINDS_IN_BRIEF)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Its statements are those of ``volumed.db``, which are tried on each kind."""
+    return str(request.param)
 
 
 class Wire:
