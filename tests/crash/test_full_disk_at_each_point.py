@@ -60,6 +60,7 @@ def test_a_pool_that_fills_up_at_each_point(folder: Path, cases: list[str]) -> N
         ground.empty()
 
 
+@pytest.mark.full
 @pytest.mark.part("mkfs.xfs")
 def test_a_pool_that_shares_extents_fills_up_at_each_point(folder: Path, cases: list[str]) -> None:
     """A copy that shares its extents needs few blocks, or none that XFS has not in reserve."""

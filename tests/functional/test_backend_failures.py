@@ -11,7 +11,7 @@ pytestmark = pytest.mark.part("tgtd")
 
 
 @pytest.fixture(scope="module")
-def one_backend() -> Iterator[Fleet]:
+def one_backend(deployed: str) -> Iterator[Fleet]:
     with faulty_fleet("one", target="tgt") as fleet:
         yield fleet
 

@@ -13,7 +13,7 @@ FOR_EVER = 120.0
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Fleet]:
+def shared(deployed: str) -> Iterator[Fleet]:
     with faulty_fleet("one", "two", options={"short_workers": 2}) as fleet:
         yield fleet
 

@@ -10,7 +10,7 @@ from tests.lab.faulty_fleet import Fleet, faulty_fleet
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Fleet]:
+def shared(deployed: str) -> Iterator[Fleet]:
     with faulty_fleet("one") as fleet:
         yield fleet
 

@@ -15,7 +15,7 @@ from tests.lab.nursery import ForkedDaemon
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Fleet]:
+def shared(deployed: str) -> Iterator[Fleet]:
     with faulty_fleet("one", "two") as fleet:
         yield fleet
 

@@ -181,11 +181,13 @@ class Session(requests.Session):
         super().__init__()
         self.url = url
         self._watch = watch
+        self._deployment = deployment.current()
         self.trust_env = False
         self.headers.update({"X-Auth-Token": token, "OpenStack-API-Version": f"volume {microversion}"})
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """``url`` is a path below ``/v3``, or a whole URL."""
+        assert self._deployment == deployment.current(), "the daemon is of another deployment than the test"
         kwargs.setdefault("timeout", PATIENCE + 10)
         answer = super().request(method, url if "://" in url else f"{self.url}/v3{url}", *args, **kwargs)
         if not kwargs.get("stream"):
