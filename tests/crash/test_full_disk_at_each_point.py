@@ -99,6 +99,7 @@ def _serve_and_end(ground: Ground, point: str, filler: Filler, held: Held, befor
 # --- the disk of the rows ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.part("mkfs.ext4")
 def test_a_database_whose_disk_fills_up_at_each_point(folder: Path, cases: list[str]) -> None:
     """What is before each operation's own steps is the same for all, and is tried once."""

@@ -24,6 +24,7 @@ def test_the_run_shares_one_and_each_test_has_a_vhost_of_its_own(vhost: Vhost) -
         other.queues()
 
 
+@pytest.mark.fleet
 def test_one_of_a_tests_own_is_stopped_killed_and_started_again_with_what_is_durable() -> None:
     with rabbitmq.server() as server:
         vhost = Vhost(server.access, "%2F")

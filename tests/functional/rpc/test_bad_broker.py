@@ -146,6 +146,7 @@ def test_after_a_reconnection_a_service_sweeps_its_queue_at_once(vhost: Vhost, p
         rig.until(lambda: rig.read(volumes.find, volume_id) is None, patience=100)
 
 
+@pytest.mark.fleet
 def test_a_broker_that_is_stopped_killed_and_started_again_is_found_again() -> None:
     with rabbitmq.server() as server:
         conf = configured(Vhost(server.access, "").url, heartbeat_timeout_threshold=HEARTBEAT)
