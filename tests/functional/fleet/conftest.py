@@ -1,13 +1,15 @@
 """Tests of what only a fleet has: they make their own, whatever the deployment of the other tests."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.lab.daemon import looked_after
+from tests.lab.daemon import PATIENCE, looked_after
 from tests.lab.fleet import FleetDaemon
 
 #: Everything that waits waits shortly.
@@ -26,6 +28,15 @@ target_helper = fake
 """
 
 MakeFleet = Callable[..., FleetDaemon]
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Wait until ``look`` finds something; what it finds."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
 
 
 @pytest.fixture

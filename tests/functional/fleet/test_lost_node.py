@@ -2,13 +2,11 @@
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.functional.fleet.conftest import MakeFleet
+from tests.functional.fleet.conftest import MakeFleet, until
 from tests.lab.daemon import PATIENCE, Session
 from tests.lab.fleet import FleetDaemon
 
@@ -16,14 +14,6 @@ pytestmark = [
     pytest.mark.part("rabbitmq-server"),
     pytest.mark.part("postgres"),
 ]
-
-
-def until(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def host_of(rest: Session, volume_id: str) -> str:

@@ -4,16 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from tests.functional.fleet.conftest import QUICK, MakeFleet
+from tests.functional.fleet.conftest import QUICK, MakeFleet, until
 from tests.lab.daemon import PATIENCE
 from tests.lab.faulty_driver import Faults
 
@@ -26,14 +23,6 @@ FAULTY = (
     QUICK.replace("[operations]", "[operations]\nblocked_after = 1\nstuck_timeout = 2")
     + "volume_driver = tests.lab.faulty_driver.FaultyDriver\n"
 )
-
-
-def until(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def run(service: str, *files: Path) -> "subprocess.CompletedProcess[str]":
