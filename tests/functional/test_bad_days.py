@@ -231,12 +231,24 @@ def test_a_target_address_that_is_not_this_machines_is_named(address: str, why: 
 def small_pool(small: Path) -> Iterator[tuple[ForkedDaemon, Outside]]:
     """A daemon with its pool on a small file system."""
     pool = small / "pool"
-    options = f"[file]\nfile_pool_path = {pool}\nmax_over_subscription_ratio = 10000\n"
+    reports = "[DEFAULT]\ncapability_interval = 0.5\n"
+    options = f"{reports}[file]\nfile_pool_path = {pool}\nmax_over_subscription_ratio = 10000\n"
     with forked_daemon(CONFIGURATION + options) as daemon:
         outside = Outside(daemon)
         outside.pool = pool
         outside.pools = {"file": pool}
         yield daemon, outside
+
+
+def wait_until_told(rest: Session, mebibytes: int) -> None:
+    """Wait until the scheduler knows of so much free space: a create is judged by the backend's last report."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        (pool,) = rest.get("/scheduler-stats/get_pools", params={"detail": "true"}).json()["pools"]
+        if pool["capabilities"]["free_capacity_gb"] * 1024 >= mebibytes:
+            return
+        assert time.monotonic() < deadline, pool
+        time.sleep(0.05)
 
 
 def volume_with_data(rest: Session, outside: Outside, mebibytes: int) -> tuple[str, bytes]:
@@ -282,6 +294,7 @@ def test_a_pool_that_fills_up_in_the_middle_of_a_clone_fails_it_cleanly(
         assert outside.differences() == []
         assert has_data(outside, source, data)
         filler.unlink()
+        wait_until_told(rest, 16)
         again = rest.make_volume(source_volid=source)
         assert has_data(outside, again, data)
         for volume_id in (clone, again, source):

@@ -192,7 +192,8 @@ class Launcher:
         self._selector.close()
 
     def _hear(self, child: Child) -> None:
-        assert child.ears is not None
+        if child.ears is None:  # reaped by a signal that came with its last words
+            return
         try:
             said = os.read(child.ears, 65536)
         except BlockingIOError:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.lab import launched
+from volumed.launch.backends import Launcher, Timing
 
 PATIENCE = 30.0
 
@@ -192,3 +193,9 @@ def test_a_reload_is_handed_on_and_told(launch: Callable[..., Launched]) -> None
     found.until(lambda: "STATUS=2 of 2 backends up" in found.heard.said() and found.heard.said().count("READY=1") == 2)
     assert [line for line in found.heard.said() if line == "RELOADING=1"] == ["RELOADING=1"]
     assert len(found.pids("a")) == len(found.pids("b")) == 1
+
+
+def test_last_words_that_come_with_the_death_of_a_child_are_not_waited_for() -> None:
+    found = Launcher(["a"], lambda name, voice: 0, Timing(stuck=0, drain=1))
+    found._hear(found.children["a"])  # as after its reaping in the same round
+    assert found.children["a"].state == ("starting", None)
