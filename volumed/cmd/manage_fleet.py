@@ -20,7 +20,7 @@ def register(commands: "Commands") -> None:
     database = _group(commands, "db", "the schema of the fleet's database")
     _add(database, "upgrade", "bring the schema to this release; services of the release before may run meanwhile", _up)
     _add(database, "version", "print the schema's revision", _version)
-    _add(database, "check", "exit status 0 when the schema is this release's, 2 when not", _check)
+    _add(database, "check", "exit status 0 when this release can work with the schema, 2 when not", _check)
     service = _group(commands, "service", "the services that report")
     listing = _add(service, "list", "every service, and whether it is heard of", _list)
     listing.add_argument("--json", action="store_true", help="print one JSON document and nothing else")

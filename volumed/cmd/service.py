@@ -1,16 +1,12 @@
 """``volumed-api``, ``volumed-scheduler`` and ``volumed-volume``: the services of a fleet, each by its configuration."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from volumed.launch import logs
-
-#: Exit status when something keeps it from starting.
-CANNOT_START = 2
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -60,21 +56,10 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, run: Run) 
     from volumed.launch import concurrency
 
     concurrency.choose_threading()
-    from volumed.model.crash_points import kill_at
-    from volumed.model.errors import VolumedError
+    from volumed.cmd import starting
 
     os.umask(0o027)
-    try:
-        if crash_point := os.environ.get("VOLUMED_CRASH_POINT"):
-            kill_at(crash_point)
-        return run(options)
-    except VolumedError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return CANNOT_START
-    except OSError as error:
-        logging.getLogger("volumed").debug("what keeps it from starting:", exc_info=error)
-        print(f"{parser.prog}: {error.filename or 'cannot start'}: {error.strerror or error}", file=sys.stderr)
-        return CANNOT_START
+    return starting.start(parser.prog, lambda: run(options))
 
 
 def _parser(program: str, about: str) -> argparse.ArgumentParser:

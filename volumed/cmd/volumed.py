@@ -1,16 +1,11 @@
 """``volumed``: the client's commands, and ``volumed up``, which is everything in one process."""
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from volumed.launch import logs
-
-#: Exit status when something keeps it from starting.
-CANNOT_START = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,16 +25,13 @@ def up(arguments: Sequence[str]) -> int:
     from volumed.launch import concurrency
 
     concurrency.choose_threading()
+    from volumed.cmd import starting
     from volumed.launch import embedded
     from volumed.launch.http import Address
     from volumed.launch.state_folder import default_path
     from volumed.launch.wishes import Wishes
-    from volumed.model.crash_points import kill_at
-    from volumed.model.errors import VolumedError
 
-    try:
-        if crash_point := os.environ.get("VOLUMED_CRASH_POINT"):
-            kill_at(crash_point)
+    def serve() -> int:
         return embedded.run(
             Wishes(
                 state=options.state or default_path(),
@@ -49,13 +41,8 @@ def up(arguments: Sequence[str]) -> int:
                 debug=options.debug,
             )
         )
-    except VolumedError as error:
-        print(f"volumed: {error}", file=sys.stderr)
-        return CANNOT_START
-    except OSError as error:
-        logging.getLogger("volumed").debug("what keeps it from starting:", exc_info=error)
-        print(f"volumed: {error.filename or 'cannot start'}: {error.strerror or error}", file=sys.stderr)
-        return CANNOT_START
+
+    return starting.start("volumed", serve)
 
 
 def _parser() -> argparse.ArgumentParser:

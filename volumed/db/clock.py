@@ -12,6 +12,9 @@ from sqlalchemy.sql.functions import FunctionElement
 SECOND = 1_000_000
 
 
+_POSTGRESQL = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+
+
 class now(FunctionElement[int]):
     """The present time at the statement, not at the transaction's start."""
 
@@ -26,7 +29,7 @@ def _sqlite(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(now, "postgresql")
 def _postgresql(element: Any, compiler: Any, **options: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+    return _POSTGRESQL
 
 
 @compiles(now, "mysql")
@@ -52,7 +55,7 @@ def _sqlite_once(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(now_once, "postgresql")
 def _postgresql_once(element: Any, compiler: Any, **options: Any) -> str:
-    return "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))"
+    return f"(SELECT {_POSTGRESQL})"
 
 
 @compiles(now_once, "mysql")

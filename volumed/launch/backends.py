@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from volumed.launch import configuration, logs
 from volumed.launch.fleet import describe, run_backend
 from volumed.launch.process import BEAT, State
-from volumed.launch.signals import pipe_of
+from volumed.launch.signals import ENDING, pipe_of
 from volumed.launch.systemd import Manager
 from volumed.model.errors import ConfigurationError
 
@@ -34,7 +34,6 @@ FIRST_PAUSE, CALM = 1.0, 60.0
 #: Seconds beyond ``graceful_shutdown_timeout`` after which a child that does not end is killed.
 MARGIN = 10.0
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 _PDEATHSIG = 1
 
 
@@ -126,7 +125,7 @@ class Launcher:
 
     def run(self) -> int:
         """Until every child has ended after a signal; 0, or 128 and the number of a second signal."""
-        signals = pipe_of((*_ENDING, signal.SIGHUP, signal.SIGCHLD))
+        signals = pipe_of((*ENDING, signal.SIGHUP, signal.SIGCHLD))
         self._selector.register(signals, selectors.EVENT_READ)
         gc.freeze()  # what is imported stays in every child; its collector need not touch those pages
         while not self._is_over():

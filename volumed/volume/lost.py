@@ -6,17 +6,9 @@ from typing import Any, cast
 from volumed.db.engine import Database
 from volumed.driver.interface import Driver
 from volumed.operations.procedure import Procedure
-from volumed.volume.attach import Attach
+from volumed.volume import kinds
 from volumed.volume.backend import Backend
 from volumed.volume.capabilities import Reporter
-from volumed.volume.cleanup import Cleanup
-from volumed.volume.create import CreateVolume
-from volumed.volume.create_snapshot import CreateSnapshot
-from volumed.volume.delete import DeleteVolume
-from volumed.volume.delete_snapshot import DeleteSnapshot
-from volumed.volume.detach import Detach
-from volumed.volume.extend import ExtendVolume
-from volumed.volume.reset import ResetSnapshot, ResetVolume
 
 
 class _Nobody:
@@ -35,18 +27,7 @@ def procedures(database: Database, host: str, count_gigabytes: bool) -> Sequence
     """Every kind of operation that may stand in the queue of ``host``."""
     backend = Backend(host, cast(Driver, _Nobody()), database, export_on_create=False)
     reporter = cast(Reporter, _Silence())
-    return (
-        CreateVolume(backend, reporter),
-        DeleteVolume(backend, reporter, count_gigabytes),
-        ExtendVolume(backend, reporter),
-        CreateSnapshot(backend, reporter),
-        DeleteSnapshot(backend, reporter, count_gigabytes),
-        Attach(backend, _leave),
-        Detach(backend, _leave),
-        Cleanup(backend, reporter),
-        ResetVolume(backend),
-        ResetSnapshot(backend),
-    )
+    return kinds.procedures(backend, reporter, _leave, count_gigabytes)
 
 
 def _leave() -> None:

@@ -28,20 +28,12 @@ from volumed.operations.procedure import Procedure
 from volumed.operations.rules import Rules
 from volumed.operations.sweep import Sweep
 from volumed.rpc.scheduler_client import SchedulerClient
-from volumed.volume import exports
+from volumed.volume import exports, kinds
 from volumed.volume.adoption import Adoption
-from volumed.volume.attach import Attach
 from volumed.volume.backend import Backend
 from volumed.volume.capabilities import Reporter
 from volumed.volume.cleanup import Cleanup
 from volumed.volume.connections import Connections
-from volumed.volume.create import CreateVolume
-from volumed.volume.create_snapshot import CreateSnapshot
-from volumed.volume.delete import DeleteVolume
-from volumed.volume.delete_snapshot import DeleteSnapshot
-from volumed.volume.detach import Detach
-from volumed.volume.extend import ExtendVolume
-from volumed.volume.reset import ResetSnapshot, ResetVolume
 from volumed.volume.startup import Startup
 
 LOG = logging.getLogger(__name__)
@@ -131,21 +123,9 @@ class BackendWorker:
         return lanes, engine
 
     def _procedures(self) -> Sequence[Procedure]:
-        backend, reporter = self._backend, self._reporter
         count_gigabytes = not self._conf.quota.no_snapshot_gb_quota
-        return (
-            CreateVolume(backend, reporter),
-            DeleteVolume(backend, reporter, count_gigabytes),
-            ExtendVolume(backend, reporter),
-            CreateSnapshot(backend, reporter),
-            DeleteSnapshot(backend, reporter, count_gigabytes),
-            Attach(backend, self._unsettle),
-            Detach(backend, self._unsettle),
-            Cleanup(backend, reporter),
-            ResetVolume(backend),
-            ResetSnapshot(backend),
-            self.examiner.repairs,
-        )
+        known = kinds.procedures(self._backend, self._reporter, self._unsettle, count_gigabytes)
+        return (*known, self.examiner.repairs)
 
     def start(self) -> None:
         """Start the backend up in the background."""
