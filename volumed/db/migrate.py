@@ -34,12 +34,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def version(database: Database) -> str | None:
     """The revision that the database is at, None when it is empty.
 
-    Raises ``ConfigurationError`` for what is no database, or one of somebody else's.
+    Raises ``ConfigurationError`` for what is no database, or one of somebody else's, ``ServiceUnavailable`` for a
+    server that is away: it comes back, a file that cannot be opened does not.
     """
     try:
         with database.reading() as tx:
             return _version(tx)
     except (DatabaseError, ServiceUnavailable) as error:
+        if isinstance(error, ServiceUnavailable) and database.engine.dialect.name != "sqlite":
+            raise
         reason = str(error.orig if isinstance(error, DatabaseError) else error)
         raise ConfigurationError(option=f"[database] connection {database.url!r}", reason=reason) from error
 
