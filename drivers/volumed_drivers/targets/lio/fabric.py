@@ -8,12 +8,14 @@ Knows configfs; knows nothing of sockets.
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from volumed.driver.crash import crash_point
 from volumed_drivers.targets.lio import tree
 from volumed_drivers.targets.lio.backstores import Backstore, Backstores, name_of
 from volumed_drivers.targets.lio.requests import Acl, Apply, Refused, Remove, Scope
@@ -25,6 +27,9 @@ LUN = 1
 
 #: Seconds that a call waits for an earlier one on the same volume, whose caller may have died.
 PATIENCE = 20.0
+
+#: Seconds for a session to end whose initiator has just logged out, or been told to: LIO ends it when it has answered.
+LOGOUT_PATIENCE = 2.0
 
 #: Nobody is let in unnamed; what is mapped to an initiator is read-only until it is said otherwise.
 ATTRIBUTES = {"generate_node_acls": "0", "prod_mode_write_protect": "1"}
@@ -80,6 +85,7 @@ class Fabric:
                 self._stores.remove(wanted.scope.owner, wanted.volume_id)
             backstore = self._stores.ensure(wanted, peer)
             target.ensure(backstore, wanted)
+            crash_point("lio.applied")
 
     def remove(self, asked: Remove) -> None:
         """Remove the export, whole or half-made; an absent one is fine.
@@ -93,6 +99,7 @@ class Fabric:
                     target.refuse_if_logged_in("it was not forced")
                 target.remove()
             self._stores.remove(asked.scope.owner, asked.volume_id)
+            crash_point("lio.removed")
 
     def exports(self, scope: Scope) -> list[Exported]:
         """Every export of the owner, half-made ones among them. Strangers' targets are looked at only by name."""
@@ -163,10 +170,13 @@ class _Target:
     def sessions(self) -> list[str]:
         return [initiator for initiator in self.initiators() if self._is_logged_in(initiator)]
 
-    def refuse_if_logged_in(self, why: str) -> None:
-        sessions = self.sessions()
-        if sessions:
-            raise Refused("busy", f"logged in: {', '.join(sessions)}, and {why}")
+    def refuse_if_logged_in(self, why: str, initiators: Sequence[str] | None = None) -> None:
+        """Wait for the end of the sessions of ``initiators`` (None: of all). Raises ``Refused`` (``busy``)."""
+        deadline = time.monotonic() + LOGOUT_PATIENCE
+        while sessions := [each for each in self.sessions() if initiators is None or each in initiators]:
+            if time.monotonic() >= deadline:
+                raise Refused("busy", f"logged in: {', '.join(sessions)}, and {why}")
+            time.sleep(0.02)
 
     def is_whole(self, store: Backstore, portals: tuple[str, ...]) -> bool:
         return (
@@ -193,22 +203,18 @@ class _Target:
         tree.make(self._lun)
         if not self._is_linked(store):
             tree.link(self._lun / self._mark, store.folder)
-        self._ensure_acls(wanted.acls)
         self._ensure_portals(wanted.scope.portals)
-        tree.ensure(self._group / "enable", "1")
-
-    def _ensure_acls(self, acls: tuple[Acl, ...]) -> None:
-        wanted = {acl.initiator for acl in acls}
-        for initiator in self.initiators():
-            if initiator not in wanted:
-                self._revoke(initiator)
-        for acl in acls:
+        for acl in wanted.acls:
             self._ensure_acl(acl)
+        tree.ensure(self._group / "enable", "1")
+        self._revoke_others(wanted.acls)
 
-    def _revoke(self, initiator: str) -> None:
-        if self._is_logged_in(initiator):
-            raise Refused("busy", f"logged in: {initiator}, whose access ends")
-        self._remove_acl(initiator)
+    def _revoke_others(self, acls: tuple[Acl, ...]) -> None:
+        """Last of all: those who are to come are in, whoever does not leave yet."""
+        leaving = sorted(set(self.initiators()) - {acl.initiator for acl in acls})
+        for initiator in leaving:
+            self.refuse_if_logged_in("its access ends", [initiator])
+            self._remove_acl(initiator)
 
     def _ensure_acl(self, acl: Acl) -> None:
         """The disk is mapped when the secret is there; LIO lets nobody in whose secret is not set."""

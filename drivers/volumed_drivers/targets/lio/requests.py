@@ -195,7 +195,8 @@ def send(stream: socket.socket, words: bytes, descriptor: int | None = None) -> 
     message = _HEAD.pack(len(words)) + words
     descriptors = [] if descriptor is None else [descriptor]
     sent = socket.send_fds(stream, [message], descriptors)
-    stream.sendall(message[sent:])
+    if sent < len(message):  # an empty rest would be refused where the other end has heard enough and closed
+        stream.sendall(message[sent:])
 
 
 def receive(stream: socket.socket, most: int) -> tuple[bytes, list[int]]:

@@ -1,9 +1,12 @@
-"""One entry of configfs made, changed or removed: each effect between two crash points, and fine when done already.
+"""One entry of configfs made, changed or removed: a crash point before each effect, and fine when done already.
+
+Whoever makes several of them passes a last point when all are done.
 
 Source: configfs, Documentation/filesystems/configfs.rst: mkdir makes an object with its attributes, a link connects
 two, rmdir removes an object whose links are gone.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -19,7 +22,6 @@ def make(folder: Path) -> bool:
         os.mkdir(folder)
     except FileExistsError:
         return False
-    crash_point("lio.make.after")
     return True
 
 
@@ -28,28 +30,21 @@ def remove(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
     crash_point("lio.remove.before")
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.rmdir(folder)
-    except FileNotFoundError:
-        return
-    crash_point("lio.remove.after")
 
 
 def link(name: Path, to: Path) -> None:
     """Connect ``name`` with the object ``to``."""
     crash_point("lio.link.before")
     os.symlink(to, name)
-    crash_point("lio.link.after")
 
 
 def unlink(name: Path) -> None:
     """Take the connection away unless it is gone."""
     crash_point("lio.unlink.before")
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(name)
-    except FileNotFoundError:
-        return
-    crash_point("lio.unlink.after")
 
 
 def read(attribute: Path) -> str:
@@ -69,7 +64,6 @@ def write(attribute: Path, value: str) -> None:
         os.write(descriptor, value.encode())
     finally:
         os.close(descriptor)
-    crash_point("lio.write.after")
 
 
 def ensure(attribute: Path, value: str) -> None:
