@@ -138,7 +138,7 @@ class Remains:
     detail: str
 
 
-#: How an administrator names something on a backend that volumed does not manage yet, such as ``{"source-name": NAME}``.
+#: What names something on a backend that volumed does not manage yet, such as ``{"source-name": NAME}``.
 Reference = Mapping[str, str]
 
 
@@ -281,7 +281,7 @@ class Manages(Protocol):
         """Everything on the backend that could be a snapshot, managed or not."""
 
     def managed_size(self, reference: Reference) -> int:
-        """Its size in GiB, rounded up. ``BackendNotFound``, ``BackendInvalid`` naming what of the reference is wrong."""
+        """Its size in GiB, rounded up. ``BackendNotFound``; ``BackendInvalid`` names what of the reference is wrong."""
 
     def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
         """Make what ``reference`` names the volume, with our mark. ``BackendInvalid`` when it is another's."""
