@@ -17,6 +17,8 @@ from volumed_drivers.targets.lio.helper import Desk
 from volumed_drivers.targets.lio.requests import Hello, Request
 from volumed_drivers.targets.lio.target import LioTarget
 
+pytestmark = pytest.mark.guest
+
 OPTIONS = {"target_port": 3260}
 EXPORTS = [scenario for scenario in scenarios() if "export" in scenario.name]
 
