@@ -87,7 +87,11 @@ class Session:
 
     def serial_number(self) -> str:
         """Source: SPC-4, vital product data page 0x80."""
-        return self._done(self._library.iscsi_inquiry_sync(self._context, self._lun, 1, 0x80, 255))[4:].decode().strip()
+        return (
+            self._done(self._library.iscsi_inquiry_sync(self._context, self._lun, 1, 0x80, 255))[4:]
+            .decode()
+            .strip(" \0")
+        )
 
     def write_pattern(self, pattern: int, offset: int, length: int) -> None:
         """Write ``length`` bytes of the value ``pattern`` from ``offset``, and flush."""

@@ -136,19 +136,19 @@ class Helper:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the helper until SIGTERM; returns the exit status."""
-    options = _options(argv)
+    told = options(argv)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(levelname)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
     if crash_point := os.environ.get("VOLUMED_CRASH_POINT"):
         kill_at(crash_point)
-    listener = _handed_over() or _listen(Path(options.socket))
+    listener = _handed_over() or _listen(Path(told.socket))
     if listener is None:
         return 0
-    if options.load_modules:
+    if told.load_modules:
         _load_modules()
     capabilities.keep_only(capabilities.CAP_SYS_ADMIN)
-    users = frozenset({0, os.geteuid(), *(pwd.getpwnam(name).pw_uid for name in options.user)})
-    helper = Helper(listener, Desk(Fabric(tuple(options.path))), users)
+    users = frozenset({0, os.geteuid(), *(pwd.getpwnam(name).pw_uid for name in told.user)})
+    helper = Helper(listener, Desk(Fabric(tuple(told.path))), users)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         helper.serve()
@@ -157,7 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="volumed-lio", description="Exports block devices by LIO for this node.")
     parser.add_argument("--socket", default=SOCKET, help="where to listen, unless systemd hands a socket over")
     parser.add_argument("--user", action="append", default=[], help="who may ask beside root; several may be given")
@@ -167,9 +168,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="beginning of the paths that may be exported, such as /dev/volumes/; several may be given (/dev/)",
     )
     parser.add_argument("--load-modules", action="store_true", help="load LIO's kernel modules first")
-    options = parser.parse_args(argv)
-    options.path = options.path or ["/dev/"]
-    return options
+    told = parser.parse_args(argv)
+    told.path = told.path or ["/dev/"]
+    return told
 
 
 def _user_of(stream: socket.socket) -> int:

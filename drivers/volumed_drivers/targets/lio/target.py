@@ -94,7 +94,7 @@ class LioTarget:
     def exports(self) -> Mapping[str, ActualExport]:
         with self._asking("list exports"):
             found = [_actual(each) for each in self._helper.ask(Exports(self._scope))]
-        self._known = {each.volume_id for each in found}
+        self._known = {each.volume_id for each in found if each.path is not None}
         return {each.volume_id: each for each in found}
 
     def sessions(self, volume_id: str) -> tuple[str, ...]:
