@@ -18,11 +18,9 @@ from typing import Any
 import psutil
 import requests
 
-from tests.lab import nursery, postgresql, rabbitmq, rows
+from tests.lab import databases, nursery, rabbitmq, rows
 from tests.lab.daemon import PATIENCE
 from tests.lab.nursery import Child, ForkedDaemon
-from volumed.db import migrate
-from volumed.db.engine import Database
 from volumed.db.key_file import KeyFile
 
 SERVICES = ("scheduler", "volume", "api")
@@ -69,7 +67,7 @@ class FleetDaemon(ForkedDaemon):
         self._parts = ExitStack()
         self.broker = None if broker_url else self._parts.enter_context(rabbitmq.shared().vhost())
         self.broker_url = broker_url or self._own_broker().url
-        self.database_url = database_url or self._parts.enter_context(postgresql.database(_template()))
+        self.database_url = database_url or self._parts.enter_context(databases.migrated("postgresql"))
         #: Arguments of services beside the first three, by name.
         self._more: dict[str, list[str]] = {}
 
@@ -90,7 +88,7 @@ class FleetDaemon(ForkedDaemon):
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """``volumed-manage`` with this fleet's configuration; whatever it says."""
-        command = [sys.executable, "-m", "volumed.cmd.manage", *arguments, *self._files()]
+        command = [sys.executable, "-m", "volumed.cmd.manage", *arguments, *self.files()]
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     # --- as a daemon ------------------------------------------------------------------------------------------------
@@ -107,7 +105,8 @@ class FleetDaemon(ForkedDaemon):
     def _names(self) -> list[str]:
         return [*SERVICES, *self._more]
 
-    def _files(self) -> list[str]:
+    def files(self) -> list[str]:
+        """The arguments that name its configuration."""
         return ["--config-file", str(self.state / "fleet.conf"), "--config-file", str(self.state / "volumed.conf")]
 
     def spawn(self, environment: Mapping[str, str] | None = None) -> Any:
@@ -232,18 +231,17 @@ class FleetDaemon(ForkedDaemon):
         self.watch.begin(self.state)
 
     def _fork(self, name: str, environment: Mapping[str, str]) -> Child:
-        arguments = [argument for argument in self.arguments if argument != "--debug"]
-        command = [*self._files(), *arguments, *self._more.get(name, [])]
-        if name == "api":
-            command += ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"]
         binary = name if name in SERVICES else "volume"
+        surroundings = {**self.environment, **environment}
         return nursery.fork(
             nursery.serve_service,
-            (binary, command, {**self.environment, **environment}, str(self.log), self.watch.notes, self.trap),
+            (binary, self._arguments_of(name), surroundings, str(self.log), self.watch.notes, self.trap),
         )
 
-    def _runs(self, name: str) -> bool:
-        return name in self.services and self.services[name].poll() is None
+    def _arguments_of(self, name: str) -> list[str]:
+        arguments = [argument for argument in self.arguments if argument != "--debug"]
+        listen = ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"] if name == "api" else []
+        return [*self.files(), *arguments, *self._more.get(name, []), *listen]
 
     def _runs(self, name: str) -> bool:
         return name in self.services and self.services[name].poll() is None
@@ -276,15 +274,3 @@ def _answers(url: str) -> bool:
         return requests.get(f"{url}/healthcheck", timeout=PATIENCE).status_code < 600
     except requests.ConnectionError:
         return False
-
-
-def _template() -> str:
-    """A database with the schema, made once in a run and copied for each fleet."""
-    server, name = postgresql.shared(), "volumed_template"
-    with server.once(name) as is_first:
-        if is_first:
-            server.recipe.create(server.port, name, None)
-            database = Database(server.recipe.url(server.port, name))
-            migrate.upgrade(database)
-            database.close()
-    return name

@@ -9,7 +9,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from volumed.launch import open_door
+from volumed.launch import concurrency, open_door
 from volumed.launch.assembly import Assembly, Keeping
 from volumed.launch.http import Address, HttpService
 from volumed.launch.process import Listener, Process, State
@@ -85,6 +85,10 @@ class _ServedApi:
         open_door.refuse(conf, address, conf.api.allow_remote_noauth, remedy)
         self._api = assembly.api()
         tls = Tls.configured(conf)
+        if tls is not None:
+            concurrency.refuse_eventlet(
+                "its sockets break TLS of the API's own; let a proxy do that, or run it on threads"
+            )
         self._http = HttpService(address, conf.api.workers, conf.graceful_shutdown_timeout, tls)
 
     def start(self) -> None:
