@@ -25,17 +25,17 @@ STUCK = 75
 
 def run_api(files: Sequence[Path], listen: Address | None) -> int:
     """Answer REST on ``listen``, by default on the configured address, until a signal."""
-    return Process(files, partial(_ServedApi, listen=listen), ToSystemd()).run()
+    return Process("volumed-api", files, partial(_ServedApi, listen=listen), ToSystemd()).run()
 
 
 def run_scheduler(files: Sequence[Path]) -> int:
     """Place until a signal."""
-    return Process(files, _ServedScheduler, ToSystemd()).run()
+    return Process("volumed-scheduler", files, _ServedScheduler, ToSystemd()).run()
 
 
 def run_backend(files: Sequence[Path], backend: str, listener: Listener) -> int:
     """Serve one backend until a signal."""
-    return Process(files, partial(_ServedBackend, backend=backend), listener).run()
+    return Process("volumed-volume", files, partial(_ServedBackend, backend=backend), listener).run()
 
 
 class _ServedBackend:

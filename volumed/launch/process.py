@@ -17,6 +17,7 @@ from volumed.db.engine import Database
 from volumed.launch import configuration, keys, logs
 from volumed.launch.assembly import Assembly
 from volumed.launch.signals import EndingSignals
+from volumed.launch.tracing import traced
 from volumed.model.errors import ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
@@ -63,9 +64,10 @@ Make = Callable[[cfg.ConfigOpts, Assembly], Served]
 
 
 class Process:
-    """``make`` makes what serves, from the configuration in ``files``."""
+    """``make`` makes what serves as ``name``, from the configuration in ``files``."""
 
-    def __init__(self, files: Sequence[Path], make: Make, listener: Listener) -> None:
+    def __init__(self, name: str, files: Sequence[Path], make: Make, listener: Listener) -> None:
+        self._name = name
         self._files = files
         self._make = make
         self._listener = listener
@@ -82,16 +84,20 @@ class Process:
         self._signals.listen()
         self._conf = configuration.of_fleet(self._files)
         logs.as_configured(self._conf)
-        state = Path(self._conf.state_path)
-        assembly = Assembly(self._conf, state, state / "secrets.key")
+        with traced(self._conf, self._name):
+            self._serve(self._conf)
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+    def _serve(self, conf: cfg.ConfigOpts) -> None:
+        state = Path(conf.state_path)
+        assembly = Assembly(conf, state, state / "secrets.key")
         starting = threading.Thread(target=self._start, args=(assembly,), name="start", daemon=True)
         starting.start()
         self._beat_until_signal()
         self._listener.hear_stopping()
         self._stop(starting, assembly)
-        if self._failure is not None:
-            raise self._failure
-        return 0
 
     def _beat_until_signal(self) -> None:
         while self._failure is None:
