@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from tests.lab.fleet import SERVICES, FleetDaemon
+from tests.lab.fleet import FleetDaemon
 from tests.lab.nursery import Child
 from volumed.launch.concurrency import VARIABLE
 
@@ -46,9 +46,8 @@ class GreenFleet(FleetDaemon):
         return {int(path.suffix[1:]): float(path.read_text()) for path in self.folder.glob("stalls.*")}
 
     def _fork(self, name: str, environment: Mapping[str, str]) -> Child:
-        binary = name if name in SERVICES else "volume"
         command = [sys.executable, "-m", "tests.lab.green_service", str(os.getpid()), str(self.watch.notes)]
-        command += [str(self.folder / "stalls"), binary, *self._arguments_of(name)]
+        command += [str(self.folder / "stalls"), self._binary_of(name), *self._arguments_of(name)]
         surroundings = {"PYTHONUNBUFFERED": "1", VARIABLE: "eventlet", **self.environment, **environment}
         with self.log.open("ab") as log:
             process = subprocess.Popen(
