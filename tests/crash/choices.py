@@ -24,6 +24,9 @@ def one_of(letter: str) -> st.SearchStrategy[str]:
     )
 
 
+#: The small name of something that has failed.
+failures = st.runner().flatmap(lambda machine: st.sampled_from(list(machine.failures)))
+
 #: Most of the time nothing goes wrong.
 troubles = st.runner().flatmap(lambda machine: st.sampled_from([Trouble.CALM] * 6 + machine.troubles()))
 

@@ -131,6 +131,34 @@ class Expectation:
         if any(self.snapshots[each].readers for each in taken):
             yield BAD
 
+    def against_force_deleting(self, volume: str) -> Iterator[int]:
+        """Of a volume without attachments; what makes it, or lets it grow, is no reason."""
+        if volume not in self.volumes:
+            yield GONE
+        elif self.volumes[volume].fixed != "deleting" and (self.snapshots_of(volume) or self.volumes[volume].readers):
+            yield BAD
+
+    def against_creating_again(self, volume: str, source: str | None) -> Iterator[int]:
+        if source is None:
+            return
+        yield from self.against_reading(source)
+        known = self.volumes.get(source)
+        if known is not None and known.size > self.volumes[volume].size:
+            yield BAD
+
+    def against_extending_again(self, volume: str, new_size: int) -> Iterator[int]:
+        known = self.volumes[volume]
+        if known.fixed != "error_extending" or known.readers or known.size >= new_size:
+            yield BAD
+        yield from self.against_spending(gigabytes=1)
+
+    def against_taking_again(self, snapshot: str) -> Iterator[int]:
+        """Its volume must still be what it was taken of."""
+        known = self.snapshots[snapshot]
+        if known.status != "error" or self.volumes[known.volume].size != known.size:
+            yield BAD
+        yield from self.against_reading(known.volume)
+
     def against_deleting_snapshot(self, snapshot: str) -> Iterator[int]:
         if snapshot not in self.snapshots:
             yield GONE

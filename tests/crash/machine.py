@@ -14,7 +14,7 @@ import requests
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.crash.choices import MOST_KILLS, MOST_QUOTAS, one_of, there, there_are_volumes, troubles
+from tests.crash.choices import MOST_KILLS, MOST_QUOTAS, failures, one_of, there, there_are_volumes, troubles
 from tests.crash.comparison import MARK, PLACES, Comparison
 from tests.crash.expectation import BAD, Attachment, Expectation, Snapshot, Volume
 from tests.crash.ground import PLENTY, Ground, Server
@@ -42,12 +42,28 @@ NOBODY = str(uuid.UUID(int=0))
 
 @dataclass
 class UnderWay:
-    """What a ``begin_...`` left under way; ``end`` enters how it ended."""
+    """What a ``begin_...`` of ``volume`` left under way; ``end`` enters how it ended.
+
+    ``successor``: the forced delete that follows its end.
+    """
 
     kind: str
     operation: str
+    volume: str
     end: Callable[[bool], None]
     is_cancelled: bool = False
+    successor: str | None = None
+
+
+@dataclass
+class Failure:
+    """An operation that failed: why its retry may be refused, what must come true by it, and whether it may fail."""
+
+    kind: str
+    operation: str
+    against: Callable[[], Iterable[int]]
+    succeed: Callable[[], None]
+    may_fail: Callable[[], bool] = lambda: False
 
 
 def checked(work: Callable[..., None]) -> Callable[..., None]:
@@ -78,6 +94,8 @@ class Machine(RuleBasedStateMachine):
         self.under_way: UnderWay | None = None
         self.kills = self.quotas = 0
         self.has_failed = False
+        #: The last failure of each thing that is there, by its name.
+        self.failures: dict[str, Failure] = {}
         #: The last thing of each kind that went, by its name, or one that never was.
         self.gone = {letter: (f"{letter}0", NOBODY) for letter in "vsa"}
 
@@ -98,7 +116,8 @@ class Machine(RuleBasedStateMachine):
         body = {"source_volid": source.id, "size": source.size + larger}
         attached = bool(self.expected.attachments_of(volume))
         calm = Trouble.CALM if attached else trouble  # it may be refused before anything can go wrong
-        self._create(CLONE, body, calm, self.expected.against_reading(volume), source.mark, may_fail=attached)
+        against = self.expected.against_reading(volume)
+        self._create(CLONE, body, calm, against, source.mark, volume, may_fail=attached)
 
     @precondition(lambda self: self.is_free("volume.create") and self.expected.snapshots)
     @rule(snapshot=there("s"), trouble=troubles)
@@ -106,7 +125,8 @@ class Machine(RuleBasedStateMachine):
     def create_from_snapshot(self, snapshot: str, trouble: Trouble) -> None:
         source = self.expected.snapshots[snapshot]
         against = self.expected.against_reading(snapshot)
-        self._create(FROM_SNAPSHOT, {"snapshot_id": source.id, "size": source.size}, trouble, against, source.mark)
+        body = {"snapshot_id": source.id, "size": source.size}
+        self._create(FROM_SNAPSHOT, body, trouble, against, source.mark, snapshot)
 
     def _create(
         self,
@@ -115,6 +135,7 @@ class Machine(RuleBasedStateMachine):
         trouble: Trouble,
         against: Iterable[int],
         mark: bytes,
+        source: str | None = None,
         may_fail: bool = False,
     ) -> None:
         reasons = {*against, *self.expected.against_spending(volumes=1, gigabytes=body["size"])}
@@ -127,7 +148,24 @@ class Machine(RuleBasedStateMachine):
         if self._succeeds(answer, work, made.id, trouble, may_fail):
             self.comparison.data("volume", made)
         else:
-            made.fixed, made.is_made = "error", False
+            self._failed_to_create(name, self._last_of(work, made.id), source)
+
+    def _failed_to_create(self, name: str, operation: str, source: str | None) -> None:
+        made = self.expected.volumes[name]
+        made.fixed, made.is_made = "error", False
+
+        def succeed() -> None:
+            made.fixed, made.is_made = None, True
+            made.mark = self._source(source).mark if source else b""
+            self.comparison.data("volume", made)
+
+        self.failures[name] = Failure(
+            CREATE.kind,
+            operation,
+            lambda: self.expected.against_creating_again(name, source),
+            succeed,
+            lambda: bool(source and self.expected.attachments_of(source)),
+        )
 
     @there_are_volumes
     @rule(volume=one_of("v"), trouble=troubles)
@@ -144,11 +182,28 @@ class Machine(RuleBasedStateMachine):
         if answer is None:
             return
         made = Snapshot(answer.json()["snapshot"]["id"], volume, source.size, mark=source.mark)
-        self.expected.snapshots[self.expected.name("s")] = made
+        name = self.expected.name("s")
+        self.expected.snapshots[name] = made
         if self._succeeds(answer, TAKE, made.id, trouble, may_fail=attached):
             self.comparison.data("snapshot", made)
         else:
-            made.status = "error"
+            self._failed_to_take(name, self._last_of(TAKE, made.id))
+
+    def _failed_to_take(self, name: str, operation: str) -> None:
+        made = self.expected.snapshots[name]
+        made.status = "error"
+
+        def succeed() -> None:
+            made.status, made.mark = "available", self.expected.volumes[made.volume].mark
+            self.comparison.data("snapshot", made)
+
+        self.failures[name] = Failure(
+            TAKE.kind,
+            operation,
+            lambda: self.expected.against_taking_again(name),
+            succeed,
+            lambda: bool(self.expected.attachments_of(made.volume)),
+        )
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
@@ -162,7 +217,7 @@ class Machine(RuleBasedStateMachine):
         reasons = set(self.expected.against_extending(volume))
         answer = self._ask("POST", f"/volumes/{known.id}/action", body, EXTEND, trouble, reasons)
         if answer is not None:
-            self._extended(known, self._succeeds(answer, EXTEND, known.id, trouble))
+            self._extended(volume, self._succeeds(answer, EXTEND, known.id, trouble))
 
     @there_are_volumes
     @rule(volume=one_of("v"), byte=st.integers(1, 9))
@@ -226,7 +281,7 @@ class Machine(RuleBasedStateMachine):
         answer = self._ask("DELETE", path, None, DELETE, trouble, reasons)
         if answer is not None:
             gone = answer.status_code == 404 or self._succeeds(answer, DELETE, known.id, trouble)
-            self._deleted(volume, gone)
+            self._deleted(volume, gone, cascade)
 
     @precondition(lambda self: self.expected.snapshots)
     @rule(snapshot=one_of("s"), trouble=troubles)
@@ -241,6 +296,62 @@ class Machine(RuleBasedStateMachine):
             self._forget("s", snapshot)
         else:
             known.status = "error_deleting"
+            self.failures[snapshot] = Failure(
+                DROP.kind,
+                self._last_of(DROP, known.id),
+                lambda: self.expected.against_deleting_snapshot(snapshot),
+                lambda: self._forget("s", snapshot),
+            )
+
+    @there_are_volumes
+    @rule(volume=one_of("v"))
+    @checked
+    def force_delete(self, volume: str) -> None:
+        """Over what is under way it is accepted, too: it cancels that, or waits for it, and follows its end."""
+        known = self._volume(volume)
+        if self.expected.attachments_of(volume):
+            return  # which of them the backend has heard of is not modelled
+        under_way = self.under_way if self.under_way is not None and self.under_way.volume == volume else None
+        if under_way is None and known.is_made and not self.is_free(DELETE.kind):
+            return  # it would be held as well
+        reasons = set(self.expected.against_force_deleting(volume))
+        answer = self.server.rest.post(f"/volumes/{known.id}/action", json={"os-force_delete": {}})
+        if reasons:
+            assert answer.status_code in reasons, answer.text
+            return
+        assert answer.status_code == 202, answer.text
+        operation = self.server.operation_of(answer, DELETE.kind, known.id)
+        if under_way is None:
+            assert self.server.end_of(operation)["state"] == "succeeded"
+            self._deleted(volume, True)
+        elif under_way.kind != DELETE.kind:
+            assert under_way.successor in (None, operation)
+            under_way.successor = operation
+            under_way.is_cancelled |= under_way.kind == CLONE.kind
+        else:
+            assert operation == under_way.operation
+
+    @precondition(lambda self: self.failures)
+    @rule(name=failures)
+    @checked
+    def retry(self, name: str) -> None:
+        """What failed is done again, by the same rules as then; a retry that is refused changes nothing."""
+        failure = self.failures[name]
+        if not self.is_free(failure.kind):
+            return  # it would be held as well
+        reasons = set(failure.against())
+        answer = self.server.rest.post(f"/operations/{failure.operation}/action", json={"retry": {}})
+        if reasons:
+            assert answer.status_code in reasons, f"{reasons} expected, not {answer.status_code}: {answer.text}"
+            return
+        assert answer.status_code == 202, answer.text
+        ended = self.server.end_of(answer.headers["Volumed-Operation-Id"])
+        if ended["state"] == "succeeded":
+            self.failures.pop(name, None)
+            failure.succeed()
+        else:
+            assert failure.may_fail(), ended
+            failure.operation = ended["id"]
 
     # --- letting in and out -----------------------------------------------------------------------------------------
 
@@ -300,7 +411,7 @@ class Machine(RuleBasedStateMachine):
         body = {"os-extend": {"new_size": known.size + 1}}
         operation, _ = self._begin(EXTEND, "POST", f"/volumes/{known.id}/action", body)
         known.fixed, known.growing = "extending", 1
-        self.under_way = UnderWay(EXTEND.kind, operation, lambda succeeded: self._extended(known, succeeded))
+        self.under_way = UnderWay(EXTEND.kind, operation, volume, lambda succeeded: self._extended(volume, succeeded))
 
     @precondition(lambda self: self.under_way is None and self.expected.volumes)
     @rule(volume=there("v"))
@@ -319,9 +430,11 @@ class Machine(RuleBasedStateMachine):
 
         def end(succeeded: bool) -> None:
             source.readers.discard(name)
-            made.fixed, made.is_made = None if succeeded else "error", succeeded
+            made.fixed = None
+            if not succeeded:
+                self._failed_to_create(name, operation, volume)
 
-        self.under_way = UnderWay(CLONE.kind, operation, end)
+        self.under_way = UnderWay(CLONE.kind, operation, name, end)
 
     @precondition(lambda self: self.under_way is None and self.expected.volumes)
     @rule(volume=there("v"))
@@ -332,7 +445,7 @@ class Machine(RuleBasedStateMachine):
             return
         operation, _ = self._begin(DELETE, "DELETE", f"/volumes/{known.id}", None)
         known.fixed = "deleting"
-        self.under_way = UnderWay(DELETE.kind, operation, lambda succeeded: self._deleted(volume, succeeded))
+        self.under_way = UnderWay(DELETE.kind, operation, volume, lambda succeeded: self._deleted(volume, succeeded))
 
     @precondition(lambda self: self.under_way is not None)
     @rule()
@@ -391,6 +504,9 @@ class Machine(RuleBasedStateMachine):
         else:
             assert ended["state"] == "succeeded", ended
         self.under_way.end(not self.under_way.is_cancelled)
+        if self.under_way.successor is not None:
+            assert self.server.end_of(self.under_way.successor)["state"] == "succeeded"
+            self._deleted(self.under_way.volume, True)
         self.under_way = None
 
     # --- how a rule asks --------------------------------------------------------------------------------------------
@@ -433,23 +549,48 @@ class Machine(RuleBasedStateMachine):
         assert ended["state"] == "succeeded" or may_fail or trouble in FAILURES, ended
         return bool(ended["state"] == "succeeded")
 
-    def _extended(self, known: Volume, succeeded: bool) -> None:
+    def _last_of(self, work: Work, resource: str) -> str:
+        """The last operation of this kind on the resource."""
+        query = {"kind": work.kind, "resource_id": resource, "sort": "created_at:desc"}
+        return str(self.server.rest.get("/operations", params=query).json()["operations"][0]["id"])
+
+    def _extended(self, volume: str, succeeded: bool) -> None:
+        known = self.expected.volumes[volume]
         known.growing, known.size = 0, known.size + succeeded
         known.fixed = None if succeeded else "error_extending"
+        if not succeeded:
+            before = known.size
+            self.failures[volume] = Failure(
+                EXTEND.kind,
+                self._last_of(EXTEND, known.id),
+                lambda: self.expected.against_extending_again(volume, before + 1),
+                lambda: self._extended(volume, True),
+            )
 
-    def _deleted(self, volume: str, gone: bool) -> None:
+    def _deleted(self, volume: str, gone: bool, cascade: bool = False) -> None:
         taken = self.expected.snapshots_of(volume)
         if gone:
             for snapshot in taken:
                 self._forget("s", snapshot)
             self._forget("v", volume)
             return
-        self.expected.volumes[volume].fixed = "error_deleting"
+        known = self.expected.volumes[volume]
+        known.fixed = "error_deleting"
         for snapshot in taken:
             self.expected.snapshots[snapshot].status = "error_deleting"
+        self.failures[volume] = Failure(
+            DELETE.kind,
+            self._last_of(DELETE, known.id),
+            lambda: self.expected.against_deleting(volume, cascade),
+            lambda: self._deleted(volume, True),
+        )
 
     def _forget(self, letter: str, name: str) -> None:
         self.gone[letter] = name, self.all_of(letter).pop(name).id
+        self.failures.pop(name, None)
+
+    def _source(self, name: str) -> Volume | Snapshot:
+        return self.expected.snapshots[name] if name in self.expected.snapshots else self.expected.volumes[name]
 
     def _volume(self, name: str) -> Volume:
         return self.expected.volumes.get(name) or Volume(self.gone["v"][1], 1)

@@ -9,7 +9,7 @@ they are complete and flushed. Every external effect stands between two crash po
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Facts = dict[str, Any]
 
@@ -131,6 +131,34 @@ class Leftover:
     size_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a delete left of a volume that takes long to free; ``detail`` says what, for people. See ``Purges``."""
+
+    detail: str
+
+
+#: What names something on a backend that volumed does not manage yet, such as ``{"source-name": NAME}``.
+Reference = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Manageable:
+    """A volume or snapshot that is found on the backend. ``size`` in GiB, rounded up.
+
+    ``id``: of the one that it is already; then ``safe_to_manage`` is False, and ``reason_not_safe`` says so.
+    ``source_reference``: of a snapshot, the volume that it was taken of.
+    """
+
+    reference: Reference
+    size: int
+    safe_to_manage: bool
+    reason_not_safe: str | None = None
+    id: str | None = None
+    source_reference: Reference | None = None
+    extra_info: str | None = None
+
+
 class Driver(Protocol):
     """One backend. Made from its configuration group; ``do_setup`` is the first call and may be repeated."""
 
@@ -162,8 +190,12 @@ class Driver(Protocol):
     def create_from_volume(self, volume: VolumeRef, source: VolumeRef, progress: Progress) -> Facts:
         """Make a volume with the source's data as it is now, grown to ``volume.size``."""
 
-    def delete(self, volume: VolumeRef) -> None:
-        """Remove the volume, whole or half-made; an absent one is fine. ``BackendBusy`` if in use."""
+    def delete(self, volume: VolumeRef) -> Remains | None:
+        """Remove the volume, whole or half-made; an absent one is fine. ``BackendBusy`` if in use.
+
+        When it returns the volume's name is free and nobody reaches its data. None: so is its space; else what remains
+        is to be purged (see ``Purges``), and a repeat returns it again.
+        """
 
     def extend(self, volume: VolumeRef, new_size: int) -> None:
         """Grow to ``new_size`` GiB; a no-op when it has it; never shrinks. ``BackendNotFound``, ``BackendFull``."""
@@ -203,6 +235,68 @@ class Driver(Protocol):
 
     def remove_leftover(self, leftover: Leftover) -> None:
         """Remove exactly what an audit found, nothing beside it; an absent one is fine. ``BackendBusy`` if in use."""
+
+
+@runtime_checkable
+class Purges(Protocol):
+    """A driver whose deletes may leave what takes long to free: a volume to be wiped, an image in the trash."""
+
+    def purge(self, volume: VolumeRef, progress: Progress) -> None:
+        """Free what ``delete`` left of the volume, going on where an earlier call was interrupted; none of it is fine.
+
+        Raises ``BackendBusy`` when it cannot go yet (a clone lives on it); it is tried again without anyone asking.
+        """
+
+
+@runtime_checkable
+class Flattens(Protocol):
+    """A driver whose copies share data with their source, and can be made independent of it later."""
+
+    def wants_flatten(self, volume: VolumeRef) -> bool:
+        """Whether the volume, just created, should be flattened; cheap."""
+
+    def flatten(self, volume: VolumeRef, progress: Progress) -> None:
+        """Copy what the volume shares, going on where an earlier call was interrupted; an independent one is fine."""
+
+
+@runtime_checkable
+class Reverts(Protocol):
+    """A driver that can bring a volume back to its latest snapshot."""
+
+    def revert(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
+        """Make the volume's data the snapshot's; its size stays, and the snapshot. It is not attached.
+
+        Killed anywhere, the volume has its old data or the new, and a repeat finishes. ``BackendNotFound``.
+        """
+
+
+@runtime_checkable
+class Manages(Protocol):
+    """A driver that can take over what others made on its backend, and give it away."""
+
+    def manageable_volumes(self) -> Sequence[Manageable]:
+        """Everything on the backend that could be a volume, managed or not."""
+
+    def manageable_snapshots(self) -> Sequence[Manageable]:
+        """Everything on the backend that could be a snapshot, managed or not."""
+
+    def managed_size(self, reference: Reference) -> int:
+        """Its size in GiB, rounded up. ``BackendNotFound``; ``BackendInvalid`` names what of the reference is wrong."""
+
+    def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
+        """Make what ``reference`` names the volume, with our mark. ``BackendInvalid`` when it is another's."""
+
+    def unmanage(self, volume: VolumeRef) -> None:
+        """Take our mark off and keep the data; an absent one is fine."""
+
+    def managed_snapshot_size(self, reference: Reference) -> int:
+        """As ``managed_size``."""
+
+    def manage_snapshot(self, snapshot: SnapshotRef, reference: Reference) -> Facts:
+        """As ``manage``; ``BackendInvalid`` when it is a snapshot of another volume."""
+
+    def unmanage_snapshot(self, snapshot: SnapshotRef) -> None:
+        """As ``unmanage``."""
 
 
 class Target(Protocol):
