@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: Two lines make a map change take 10 ms instead of a second (``paxos_*``); three keep figures of capacity fresh; a clean
-#: stop must unmount the store, or memstore never saves itself (``osd_fast_shutdown``).
+#: Two lines make a map change take 10 ms instead of a second (``paxos_*``); three keep figures of capacity fresh. A
+#: clean stop must unmount the store, or memstore never saves itself (``osd_fast_shutdown``). A client that was killed
+#: is taken for gone after 6 seconds instead of 30 (``osd_client_watch_timeout``), so clients must say more often that
+#: they live (``objecter_tick_interval``).
 _CLUSTER: Final = """\
 [global]
 fsid = {fsid}
@@ -63,6 +65,7 @@ osd_op_num_shards = 2
 osd_op_num_threads_per_shard = 1
 osd_memory_target = 939524096
 osd_fast_shutdown = false
+osd_client_watch_timeout = 6
 memstore_device_bytes = {size}
 bluestore_block_size = {size}
 bluestore_block_wal_create = false
@@ -80,6 +83,7 @@ admin_socket =
 log_file =
 log_to_stderr = false
 err_to_stderr = false
+objecter_tick_interval = 1
 """
 
 #: Who is known to a new cluster, with their capabilities: nobody has to be added while it runs.
