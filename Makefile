@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fleet test crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
 
 BIN := .venv/bin
 # Workers of the test suite; each test has its own daemon, state folder and ports.
@@ -20,6 +20,9 @@ help:  ## say what there is
 setup:  ## make .venv and install what is needed from Debian (as root), starting no service
 	@tools/setup
 
+setup-guest: setup  ## fetch the kernel that tests of LVM and LIO run on; once on a machine
+	@$(BIN)/python -m tests.lab.guest.kernel
+
 demo: setup  ## the main job, narrated: a volume over real iSCSI, with a kill -9 in the middle
 	@$(BIN)/python -m demo.main_job
 
@@ -34,6 +37,9 @@ lint: setup  ## ruff, mypy --strict, import rules
 
 test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
+
+test-lvm: setup-guest  ## what runs on a kernel of its own: LVM and LIO
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/guest tests/functional/lab/test_guest.py
 
 crash: setup  ## the full product of failures and kills, with a report; takes an hour (CRASH="attach and not undone" for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash

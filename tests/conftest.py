@@ -29,6 +29,7 @@ PACKAGES = {
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
     "ceph": "ceph-mon ceph-osd ceph-mgr python3-rados python3-rbd",
+    "lvm": "lvm2 thin-provisioning-tools open-iscsi kmod udev",
 }
 
 #: Where Debian keeps what only root runs by name, and PostgreSQL: a folder a major version.
@@ -37,6 +38,12 @@ _PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *glob.glob("
 #: Parts that are mounted, which only root may.
 _MOUNTED = {"mkfs.xfs", "mkfs.ext4"}
 
+
+#: Runs what is marked ``guest`` in a guest.
+pytest_plugins = ("tests.lab.guest.plugin",)
+
+#: Set where a test runs in the guest.
+GUEST = "VOLUMED_GUEST"
 
 # The same concurrency as in a service, chosen before anything that depends on it is imported: this file is the first.
 choose_threading()
@@ -70,16 +77,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing part fails the test where CI is set, and skips it elsewhere; both name the remedy."""
     for marker in item.iter_markers("part"):
         require(marker.args[0])
+    if item.get_closest_marker("guest") is not None and GUEST not in os.environ:
+        require("guest")
 
 
 def require(part: str) -> None:
     """Fail or skip, as ``pytest_runtest_setup`` does."""
-    missing = _missing(part)
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    reason = missing(part)
+    if reason:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
-def _missing(part: str) -> str | None:
+def missing(part: str) -> str | None:
+    """What the part lacks here and how to get it; None where it is there."""
+    if part == "guest":
+        from tests.lab.guest import machine
+
+        return missing("lvm") or machine.missing()
     if part == "keystone":
         from tests.lab import keystone
 

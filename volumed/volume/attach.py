@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from volumed.db import attachments, operations, volumes
+from volumed.model.credentials import speaks_chap
 from volumed.model.records import Json, Operation
 from volumed.model.states import AttachStatus, OperationState
 from volumed.operations import notifications
@@ -55,6 +56,8 @@ class Export:
 
 def without_secrets(connection_info: Json) -> Json:
     """The connection's information as it is stored and logged."""
+    if not speaks_chap(connection_info):
+        return connection_info
     data: dict[str, Any] = connection_info["data"]
     return connection_info | {"data": {key: value for key, value in data.items() if key not in SECRET_KEYS}}
 

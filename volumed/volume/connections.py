@@ -14,7 +14,7 @@ from volumed.db.clock import now
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
-from volumed.model.credentials import new_credentials
+from volumed.model.credentials import new_credentials, speaks_chap
 from volumed.model.errors import InvalidField, ServiceUnavailable
 from volumed.model.records import Attachment, Json
 from volumed.model.requests import judge
@@ -173,6 +173,8 @@ class Connections:
 def connection_of(attachment: Attachment) -> Json:
     """What the connector needs, with the attachment's secret filled in."""
     stored: Json = attachment.connection_info or {}
+    if not speaks_chap(stored):
+        return stored
     credentials: Mapping[str, Any] = attachment.credentials or {}
     secret = {
         "auth_method": "CHAP",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from volumed.api.moments import spelled
+from volumed.model.credentials import speaks_chap
 from volumed.model.records import Attachment, Json
 
 
@@ -33,7 +34,7 @@ def with_credentials(attachment: Attachment) -> Json:
     if info is None:
         return {}
     data = dict(info["data"])
-    if attachment.credentials is not None:
+    if attachment.credentials is not None and speaks_chap(info):
         data |= {
             "auth_method": "CHAP",
             "auth_username": attachment.credentials["username"],
