@@ -95,8 +95,8 @@ class PoolCapabilities:
     name: str
     #: The same for every service that can reach this very storage.
     storage_id: str
-    total_gib: float
-    free_gib: float
+    total_gib: float | None
+    free_gib: float | None
     #: Space used by others than volumed's volumes, GiB.
     foreign_gib: float
     reserved_percentage: int
