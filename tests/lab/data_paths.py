@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import initiator
+from tests.lab.initiator import Session
 
 
 class Iscsi:
@@ -25,7 +26,7 @@ class Iscsi:
     def size(self, info: Mapping[str, Any]) -> int:
         return initiator.size(initiator.Connection.of(info))
 
-    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
+    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Session]:
         return initiator.session(initiator.Connection.of(info))
 
 
@@ -50,5 +51,5 @@ class Local:
     def size(self, info: Mapping[str, Any]) -> int:
         return Path(info["data"]["device_path"]).stat().st_size
 
-    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
+    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Session]:
         raise NotImplementedError("a file has no sessions")
