@@ -1,6 +1,7 @@
 """What all tests share: a test names the real parts it needs, and says how to get the one that is missing."""
 
 import glob
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
+    "ceph": "ceph-mon ceph-osd ceph-mgr python3-rados python3-rbd",
     "lvm": "lvm2 thin-provisioning-tools open-iscsi kmod udev",
 }
 
@@ -96,10 +98,22 @@ def missing(part: str) -> str | None:
         from tests.lab import keystone
 
         return keystone.missing()
+    if part == "ceph":
+        return _missing_ceph()
     if shutil.which(part, path=_PATH) is None:
         return f"{part} is missing: apt-get install {PACKAGES.get(part, part)}"
     if part == "strace" and subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:
         return "strace: tracing is forbidden here (ptrace(2))"
     if part in _MOUNTED and os.geteuid() != 0:
         return f"{part}: mounting needs root"
+    return None
+
+
+def _missing_ceph() -> str | None:
+    absent = [name for name in ("ceph-mon", "ceph-osd", "ceph-mgr") if shutil.which(name, path=_PATH) is None]
+    absent += [name for name in ("rados", "rbd") if importlib.util.find_spec(name) is None]
+    if absent:
+        return (
+            f"{', '.join(absent)}: apt-get install {PACKAGES['ceph']}, then make setup (with Debian's own Python 3.x)"
+        )
     return None
