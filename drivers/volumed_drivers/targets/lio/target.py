@@ -32,7 +32,7 @@ from volumed_drivers.targets.lio.requests import (
     Sessions,
     check,
 )
-from volumed_drivers.targets.portals import connection_info
+from volumed_drivers.targets.portals import addresses_of, connection_info, portals_of
 
 LOG = logging.getLogger(__name__)
 
