@@ -93,9 +93,11 @@ class FaultyDriver:
     """See the module."""
 
     OPTIONS = FileDriver.OPTIONS
+    #: The driver that does the work.
+    DRIVER: type[FileDriver] = FileDriver
 
     def __init__(self, setup: Setup) -> None:
-        self._driver = FileDriver(setup)
+        self._driver = self.DRIVER(setup)
         self._faults = Faults(setup.state_path, setup.backend)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -7,6 +7,12 @@ GROUP = "operations"
 OPTIONS = [
     cfg.IntOpt("short_workers", default=4, min=1, help="Threads of a backend for short work (create, attach, delete)."),
     cfg.IntOpt("long_workers", default=2, min=1, help="Threads of a backend for long work (copies), apart from short."),
+    cfg.IntOpt(
+        "idle_workers",
+        default=1,
+        min=1,
+        help="Threads of a backend for long work that no request waits for (purges, flattening), apart from both.",
+    ),
     cfg.FloatOpt(
         "sweep_interval",
         default=5,
