@@ -17,6 +17,7 @@ sweep_age = 0.2
 retry_pause = 0.05
 undo_timeout = 0.2
 forward_retries = 1
+busy_timeout = 0
 """
 
 #: The same with a backend that fails on order.

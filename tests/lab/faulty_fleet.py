@@ -25,6 +25,7 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
         "retry_pause": 0.05,
         "undo_timeout": 0.5,
         "forward_retries": 2,
+        "busy_timeout": 0,
         "placement_timeout": 2,
     },
 }

@@ -40,6 +40,13 @@ OPTIONS = [
         help="How often work past its point of no return is tried again before its volume is set to an error status.",
     ),
     cfg.FloatOpt(
+        "busy_timeout",
+        default=120,
+        min=0,
+        help="Seconds that work waits, with growing pauses, for somebody who holds its volume on the backend, such as "
+        "a client of an image; then it fails as any other, and says who holds it.",
+    ),
+    cfg.FloatOpt(
         "undo_timeout",
         default=60,
         min=0,

@@ -276,4 +276,5 @@ def rules_of(options: Any) -> Rules:
         endless=frozenset({Cleanup.kind, PURGE}),
         blocked_after=options.blocked_after,
         stuck_timeout=options.stuck_timeout,
+        busy_timeout=options.busy_timeout,
     )
