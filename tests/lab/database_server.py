@@ -19,10 +19,38 @@ from typing import IO, Any, Protocol
 
 import psutil
 
+from tests.lab.certificates import Authority
+
 #: In a shared server's folder: the file on which each of its users holds a lock.
 USERS = "users"
 
 _REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of a server that speaks TLS: whom clients trust, and its own certificate and key, as PEM."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> "Tls":
+        """Of the server with its data in ``folder``."""
+        own = folder / "tls"
+        return cls(own / f"{_AUTHORITY}.pem", own / "server.pem", own / "server.key")
+
+    @classmethod
+    def make(cls, folder: Path) -> "Tls":
+        """Make them."""
+        made = cls.of(folder)
+        made.key.parent.mkdir()
+        Authority(made.key.parent, _AUTHORITY).issue("server")
+        return made
+
+
+_AUTHORITY = "authority"
 
 
 class Recipe(Protocol):
@@ -67,6 +95,10 @@ class Server:
     port: int
     folder: Path
 
+    @property
+    def tls(self) -> Tls:
+        return Tls.of(self.folder)
+
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
         """A database of its own; its URL."""
@@ -94,6 +126,7 @@ class PrivateServer:
         self.recipe = server.recipe
         self.port = server.port
         self.database = server.database
+        self.tls = server.tls
         self._keeper = keeper
 
     def url(self, database: str) -> str:

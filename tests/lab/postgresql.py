@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from tests.lab import database_server
-from tests.lab.database_server import PrivateServer, Server
+from tests.lab.database_server import PrivateServer, Server, Tls
 
 #: The account that it runs as when root asks; it refuses to run as root.
 ACCOUNT = "postgres"
@@ -25,20 +25,30 @@ ACCOUNT = "postgres"
 class Postgresql:
     """How PostgreSQL is made, started and asked. Nobody needs a password."""
 
-    name = "postgresql"
+    def __init__(self, tls: bool = False) -> None:
+        """``tls``: it offers TLS, which clients take unless they are told otherwise."""
+        self._tls = tls
+        self.name = "postgresql-tls" if tls else "postgresql"
+
     stop_signal = signal.SIGINT
     #: "Immediate shutdown" in pg_ctl(1): without a checkpoint, and its shared memory is removed.
     quit_signal = signal.SIGQUIT
 
     def prepare(self, folder: Path) -> None:
+        tls = Tls.make(folder)
         if os.geteuid() == 0:
             account = pwd.getpwnam(ACCOUNT)
-            os.chown(folder, account.pw_uid, account.pw_gid)
+            for path in (folder, tls.key):
+                os.chown(path, account.pw_uid, account.pw_gid)
         options = ["--username=volumed", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         database_server.run(_as_account([_program("initdb"), "-D", str(folder / "data"), *options]), cwd=folder)
 
     def command(self, folder: Path, port: int, durable: bool) -> list[str]:
+        tls = Tls.of(folder)
         settings = {
+            "ssl": "on" if self._tls else "off",
+            "ssl_cert_file": tls.certificate,
+            "ssl_key_file": tls.key,
             "listen_addresses": "127.0.0.1",
             "port": port,
             "unix_socket_directories": "",
@@ -86,7 +96,7 @@ class Postgresql:
             connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
-RECIPE = Postgresql()
+RECIPE, TLS = Postgresql(), Postgresql(tls=True)
 
 
 def shared() -> Server:
@@ -101,9 +111,9 @@ def database(template: str | None = None) -> Iterator[str]:
         yield url
 
 
-def server(durable: bool = True) -> AbstractContextManager[PrivateServer]:
+def server(durable: bool = True, tls: bool = False) -> AbstractContextManager[PrivateServer]:
     """A server of one's own."""
-    return database_server.private(RECIPE, durable)
+    return database_server.private(TLS if tls else RECIPE, durable)
 
 
 def _connect(port: int) -> "psycopg.Connection[Any]":
