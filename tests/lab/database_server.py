@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -186,6 +186,28 @@ def shared(recipe: Recipe) -> Server:
     if recipe.name not in _SHARED:
         _SHARED[recipe.name] = _join(recipe, folder)
     return _SHARED[recipe.name][0]
+
+
+class Kind:
+    """The servers of one kind for who wants one: by ``recipe``, or by ``tls`` where it is to offer TLS."""
+
+    def __init__(self, recipe: Recipe, tls: Recipe) -> None:
+        self._recipe = recipe
+        self._tls = tls
+
+    def shared(self) -> Server:
+        """The server of this test run. Its commits do not survive a power cut: it is fast."""
+        return shared(self._recipe)
+
+    @contextmanager
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
+        with self.shared().database(template) as url:
+            yield url
+
+    def server(self, durable: bool = True, tls: bool = False) -> AbstractContextManager[PrivateServer]:
+        """A server of one's own."""
+        return private(self._tls if tls else self._recipe, durable)
 
 
 #: What this process shares, with what must stay as long as it does.

@@ -6,15 +6,14 @@ with mariadb.server() as server: server.kill(); server.start()
 
 import getpass
 import signal
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pymysql
 
 from tests.lab import database_server
-from tests.lab.database_server import PrivateServer, Server, Tls
+from tests.lab.database_server import Tls
 
 
 class Mariadb:
@@ -95,21 +94,8 @@ class Mariadb:
 RECIPE, TLS = Mariadb(), Mariadb(tls=True)
 
 
-def shared() -> Server:
-    """The server of this test run. Its commits do not survive a power cut: it is fast."""
-    return database_server.shared(RECIPE)
-
-
-@contextmanager
-def database(template: str | None = None) -> Iterator[str]:
-    """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
-    with shared().database(template) as url:
-        yield url
-
-
-def server(durable: bool = True, tls: bool = False) -> AbstractContextManager[PrivateServer]:
-    """A server of one's own."""
-    return database_server.private(TLS if tls else RECIPE, durable)
+_KIND = database_server.Kind(RECIPE, TLS)
+shared, database, server = _KIND.shared, _KIND.database, _KIND.server
 
 
 def _connect(port: int) -> "pymysql.Connection[Any]":

@@ -8,15 +8,13 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from tests.lab import database_server
-from tests.lab.database_server import PrivateServer, Server, Tls
+from tests.lab.database_server import Tls
 
 #: The account that it runs as when root asks; it refuses to run as root.
 ACCOUNT = "postgres"
@@ -99,21 +97,8 @@ class Postgresql:
 RECIPE, TLS = Postgresql(), Postgresql(tls=True)
 
 
-def shared() -> Server:
-    """The server of this test run. Its commits do not survive a power cut: it is fast."""
-    return database_server.shared(RECIPE)
-
-
-@contextmanager
-def database(template: str | None = None) -> Iterator[str]:
-    """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
-    with shared().database(template) as url:
-        yield url
-
-
-def server(durable: bool = True, tls: bool = False) -> AbstractContextManager[PrivateServer]:
-    """A server of one's own."""
-    return database_server.private(TLS if tls else RECIPE, durable)
+_KIND = database_server.Kind(RECIPE, TLS)
+shared, database, server = _KIND.shared, _KIND.database, _KIND.server
 
 
 def _connect(port: int) -> "psycopg.Connection[Any]":
