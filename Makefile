@@ -4,8 +4,9 @@ SHELL := /bin/bash
 .PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
 
 BIN := .venv/bin
-# Workers of the test suite; each test has its own daemon, state folder and ports.
-JOBS ?= 2
+# Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
+# Each test has its own daemon, state folder and ports.
+JOBS ?= 4
 TESTS ?= tests
 BENCH ?=
 # How long a soak goes on, and the seed that it replays; it prints its own.
