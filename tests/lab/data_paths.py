@@ -13,6 +13,9 @@ class Iscsi:
 
     authenticates = True
 
+    def initiator(self, username: str) -> str | None:
+        return None
+
     def write_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> None:
         initiator.write_pattern(initiator.Connection.of(info), pattern, offset, length)
 
@@ -30,6 +33,9 @@ class Local:
     """The path that the fake target names, read and written as it is."""
 
     authenticates = False
+
+    def initiator(self, username: str) -> str | None:
+        return None
 
     def write_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> None:
         with Path(info["data"]["device_path"]).open("r+b") as stream:

@@ -31,6 +31,11 @@ class FileBackend:
             "target_ip_address": "127.0.0.1",
             "target_port": 0,
             "target_prefix": "iqn.2010-10.org.openstack:",
+            "iscsi_secondary_ip_addresses": [],
+            "use_chap_auth": True,
+            "iscsi_write_cache": False,
+            "volumes_dir": None,
+            "lio_helper_socket": str(self.folder / "lio.sock"),
             "reserved_percentage": 0,
             "max_over_subscription_ratio": 20.0,
         }

@@ -53,7 +53,7 @@ class Access:
     """
 
     attachment_id: str
-    #: The initiator's IQN; None: any initiator that knows the credentials.
+    #: The initiator's IQN; None: any initiator that knows the credentials (tgt; LIO lets in by name only).
     initiator: str | None
     read_only: bool
     username: str
@@ -215,11 +215,16 @@ class Driver(Protocol):
     def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
         """Make the volume reachable for exactly ``accesses``; none of them: a target that lets nobody in.
 
-        What is equal already is not touched; sessions of accesses that stay are not cut. Raises ``BackendNotFound``.
+        What is equal already is not touched; sessions of accesses that stay are not cut. Those of accesses that go are
+        treated as in ``remove_export`` without ``force``. Raises ``BackendNotFound``.
         """
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
-        """Remove the export; an absent one is fine. A live session is cut: the detach was asked for."""
+        """Remove the export; an absent one is fine. A live session is cut with ``force``.
+
+        Without it a target either cuts it, too (tgt: the detach was asked for), or waits a moment for its end and
+        raises ``BackendBusy`` naming the initiator (lio: whoever detaches logs out first).
+        """
 
     def connection_info(self, volume: VolumeRef, access: Access) -> dict[str, Any]:
         """What the connector needs: ``{"driver_volume_type", "data": {...}}``, WITH the credentials. Makes no effect.

@@ -42,7 +42,7 @@ class Stage:
     def access(self, user: str, password: str | None = None) -> Access:
         return Access(
             attachment_id=f"{self.name}-{user}",
-            initiator=None,
+            initiator=self.lab.data.initiator(f"{self.name}-{user}"),
             read_only=False,
             username=f"{self.name}-{user}",
             password=password or f"secret-of-{user}-123",
