@@ -1,5 +1,6 @@
-"""Ways to a volume's data for the conformance suite: a real iSCSI initiator, and the file behind a fake target."""
+"""Ways to a volume's data for the conformance suite: a real iSCSI initiator, and what is behind a fake target."""
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -41,6 +42,8 @@ class Local:
         with Path(info["data"]["device_path"]).open("r+b") as stream:
             stream.seek(offset)
             stream.write(bytes([pattern]) * length)
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def has_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> bool:
         with Path(info["data"]["device_path"]).open("rb") as stream:
@@ -48,7 +51,8 @@ class Local:
             return stream.read(length) == bytes([pattern]) * length
 
     def size(self, info: Mapping[str, Any]) -> int:
-        return Path(info["data"]["device_path"]).stat().st_size
+        with Path(info["data"]["device_path"]).open("rb") as stream:
+            return stream.seek(0, os.SEEK_END)
 
     def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
         raise NotImplementedError("a file has no sessions")

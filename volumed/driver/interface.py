@@ -289,10 +289,18 @@ class Manages(Protocol):
         """Its size in GiB, rounded up. ``BackendNotFound``; ``BackendInvalid`` names what of the reference is wrong."""
 
     def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
-        """Make what ``reference`` names the volume, with our mark. ``BackendInvalid`` when it is another's."""
+        """Make what ``reference`` names the volume, with our mark and at least its size; its data stay.
+
+        ``BackendInvalid`` when it is another's, or larger than ``volume.size``. What it was called is kept where
+        ``unmanage`` finds it, from before the first change: the facts of a killed call are lost.
+        """
 
     def unmanage(self, volume: VolumeRef) -> None:
-        """Take our mark off and keep the data; an absent one is fine."""
+        """Take our mark off and keep the data; an absent one is fine. ``BackendBusy`` if in use.
+
+        It is the undo of ``manage``, too, killed anywhere or never begun: what was taken over is called again what it
+        was called before, as if nothing had happened.
+        """
 
     def managed_snapshot_size(self, reference: Reference) -> int:
         """As ``managed_size``."""

@@ -13,7 +13,10 @@ from volumed.volume.delete import DeleteVolume
 from volumed.volume.delete_snapshot import DeleteSnapshot
 from volumed.volume.detach import Detach
 from volumed.volume.extend import ExtendVolume
+from volumed.volume.manage import ManageVolume
+from volumed.volume.manage_snapshot import ManageSnapshot
 from volumed.volume.reset import ResetSnapshot, ResetVolume
+from volumed.volume.unmanage import UnmanageSnapshot, UnmanageVolume
 
 
 def procedures(
@@ -31,4 +34,8 @@ def procedures(
         Cleanup(backend, reporter),
         ResetVolume(backend),
         ResetSnapshot(backend),
+        ManageVolume(backend, reporter),
+        UnmanageVolume(backend, reporter),
+        ManageSnapshot(backend, reporter),
+        UnmanageSnapshot(backend, reporter, count_gigabytes),
     )

@@ -22,6 +22,9 @@ class Librbd:
     #: Whoever has the key gets in: exports are not guarded one by one.
     authenticates: bool = False
 
+    def initiator(self, username: str) -> str | None:
+        return None
+
     def write_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> None:
         with self.image(info) as image:
             image.write(bytes([pattern]) * length, offset)

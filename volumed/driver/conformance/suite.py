@@ -13,6 +13,7 @@ import pytest
 
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.conformance.lab import Lab
+from volumed.driver.conformance.managing import ManagingConformance
 from volumed.driver.conformance.scenarios import (
     GIB,
     LENGTH,
@@ -36,7 +37,7 @@ def ignore(done: int, total: int) -> None:
     """A progress that nobody watches."""
 
 
-class DriverConformance:
+class DriverConformance(ManagingConformance):
     """Subclass it, and give the class a fixture ``lab`` (scope ``class`` saves time) that makes a ``Lab``.
 
     As in the product, one driver object works at a time: after another process worked, a new one is set up.
