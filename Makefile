@@ -60,8 +60,8 @@ bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=n
 bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
 	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
 
-bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, memory, restart
-	@$(BIN)/python -m bench fleet
+bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, statements, RPC, memory, restart
+	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
 
 bench-lvm: setup-guest  ## exports by LIO in a guest, beside the bare writes of configfs
 	@$(BIN)/python -m bench lio
