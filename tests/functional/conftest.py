@@ -13,7 +13,7 @@ from tests.lab import deployment
 from tests.lab.daemon import Daemon, Session, running_daemon
 
 #: Modules whose tests take long on a fleet, where ``fleet/`` has tests of the same: there they run in the full product.
-LONG_ON_A_FLEET = {"test_hangs_and_poison.py", "test_lifecycle.py"}
+LONG_ON_A_FLEET = {"test_hangs_and_poison.py", "test_lifecycle.py", "test_manage.py"}
 
 #: Folders of tests that need no deployment.
 WITHOUT = {"api", "rpc", "databases", "fleet", "lab"}

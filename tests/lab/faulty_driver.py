@@ -89,12 +89,26 @@ class Faults:
         return None
 
 
+class _Told:
+    """A method that the class must have, so that an ability is seen: a protocol asks the class since Python 3.12."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, driver: "FaultyDriver", owner: type | None = None) -> Callable[..., Any]:
+        return driver.__getattr__(self._name)
+
+
 class FaultyDriver:
     """See the module."""
 
     OPTIONS = FileDriver.OPTIONS
     #: The driver that does the work.
     DRIVER: type[FileDriver] = FileDriver
+
+    manageable_volumes, managed_size, manage, unmanage = _Told(), _Told(), _Told(), _Told()
+    manageable_snapshots, managed_snapshot_size = _Told(), _Told()
+    manage_snapshot, unmanage_snapshot = _Told(), _Told()
 
     def __init__(self, setup: Setup) -> None:
         self._driver = self.DRIVER(setup)

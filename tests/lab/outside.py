@@ -16,6 +16,9 @@ from volumed.model.states import WHOLE_VOLUME
 
 LIVE = "('queued', 'running', 'waiting', 'undoing')"
 
+#: How files are called that tests put into a pool, and those that were given away there.
+FOREIGN = ("foreign-", "unmanaged-")
+
 
 class Outside:
     """The state folder of ``daemon``; ``pools`` are the folders of its file backends where there are several.
@@ -34,12 +37,13 @@ class Outside:
         return rows.select(self.state, query, *arguments)
 
     def files(self) -> set[str]:
-        """Names in the pool folders, without the pools' own marks."""
+        """Names in the pool folders, without the pools' own marks and what is no volumed's."""
         return {path.name for path in self._paths()}
 
     def _paths(self) -> set[Path]:
         folders = [folder for folder in self.pools.values() if folder.exists()]
-        return {path for folder in folders for path in folder.iterdir() if path.name != ".volumed-owner"}
+        found = {path for folder in folders for path in folder.iterdir() if path.name != ".volumed-owner"}
+        return {path for path in found if not path.name.startswith(FOREIGN) and not _is_note(path)}
 
     def data_of(self, volume_id: str) -> Path:
         return self.pool / f"volume-{volume_id}"
@@ -78,7 +82,8 @@ class Outside:
     def live_operations(self) -> list[str]:
         live = self.rows(f"SELECT id, kind, state, wait_reason FROM operations WHERE state IN {LIVE}")
         transit = self.rows(
-            "SELECT id, status FROM volumes WHERE status IN ('creating', 'deleting', 'extending', 'detaching')"
+            "SELECT id, status FROM volumes WHERE status IN"
+            " ('creating', 'deleting', 'extending', 'detaching', 'managing', 'unmanaging')"
         )
         return [f"operation {row} is live" for row in live] + [f"volume {row} is in transit" for row in transit]
 
@@ -86,7 +91,10 @@ class Outside:
         """Of what is half deleted (``error_deleting``) the file may be there or be gone already."""
         volumes = {row["id"]: row for row in self.rows("SELECT id, size, host FROM volumes WHERE host IS NOT NULL")}
         claimed = {self._place(row["host"]) / f"volume-{row['id']}": row for row in self._whole_volumes()}
-        whole = "SELECT id, size, volume_id, status FROM snapshots WHERE status NOT IN ('creating', 'error')"
+        whole = (
+            "SELECT id, size, volume_id, status FROM snapshots"
+            " WHERE status NOT IN ('creating', 'error', 'error_managing')"
+        )
         for row in self.rows(whole):
             claimed[self._place(volumes[row["volume_id"]]["host"]) / f"snapshot-{row['id']}"] = row
         wanted = {path for path, row in claimed.items() if row["status"] != "error_deleting"}
@@ -154,3 +162,8 @@ class Outside:
             for row in self.rows("SELECT * FROM pools")
             if (row["allocated"], row["volumes"]) != counted.get(row["storage_id"], (0, 0))
         ]
+
+
+def _is_note(path: Path) -> bool:
+    """Whether it keeps the old name of a volume or snapshot that was taken over, and that is there."""
+    return path.name.endswith(".managed") and path.with_name(path.name[1 : -len(".managed")]).exists()

@@ -14,6 +14,7 @@ from volumed.api.handlers import (
     extensions,
     health,
     limits,
+    manageable,
     metadata,
     metrics,
     openapi,
@@ -49,6 +50,7 @@ class Routes:
             *self._attachments(tier),
             *self._types(tier),
             *self._fleet(tier),
+            *self._manageable(tier),
         ]
 
     def collections(self) -> frozenset[str]:
@@ -119,6 +121,18 @@ class Routes:
             ("/v3/types/{type_id}", kind, "one"),
             ("/v3/types/{type_id}/extra_specs", specs, None),
             ("/v3/types/{type_id}/extra_specs/{key}", specs, "one"),
+        ]
+
+    def _manageable(self, tier: Tier) -> list[Route]:
+        volume, snapshot = manageable.ManageableVolumes(tier), manageable.ManageableSnapshots(tier)
+        self.rebuilds |= {"managed volume": volume.rebuild, "managed snapshot": snapshot.rebuild}
+        return [
+            ("/v3/manageable_volumes", volume, None),
+            ("/v3/manageable_volumes/detail", volume, "detail"),
+            ("/v3/os-volume-manage", volume, "older"),
+            ("/v3/manageable_snapshots", snapshot, None),
+            ("/v3/manageable_snapshots/detail", snapshot, "detail"),
+            ("/v3/os-snapshot-manage", snapshot, "older"),
         ]
 
     def _fleet(self, tier: Tier) -> list[Route]:

@@ -18,8 +18,14 @@ _RESOURCES = {"volume": volumes, "snapshot": snapshots, "attachment": attachment
 
 #: Statuses that only a live operation may bring to an end.
 _TRANSIT = {
-    "volume": (VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING),
-    "snapshot": (SnapshotStatus.CREATING, SnapshotStatus.DELETING),
+    "volume": (
+        *(VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING),
+        *(VolumeStatus.MANAGING, VolumeStatus.UNMANAGING),
+    ),
+    "snapshot": (
+        *(SnapshotStatus.CREATING, SnapshotStatus.DELETING),
+        *(SnapshotStatus.MANAGING, SnapshotStatus.UNMANAGING),
+    ),
     "attachment": (AttachStatus.DETACHING,),
 }
 

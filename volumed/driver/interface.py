@@ -53,7 +53,7 @@ class Access:
     """
 
     attachment_id: str
-    #: The initiator's IQN; None: any initiator that knows the credentials.
+    #: The initiator's IQN; None: any initiator that knows the credentials (tgt; LIO lets in by name only).
     initiator: str | None
     read_only: bool
     username: str
@@ -95,8 +95,8 @@ class PoolCapabilities:
     name: str
     #: The same for every service that can reach this very storage.
     storage_id: str
-    total_gib: float
-    free_gib: float
+    total_gib: float | None
+    free_gib: float | None
     #: Space used by others than volumed's volumes, GiB.
     foreign_gib: float
     reserved_percentage: int
@@ -218,11 +218,16 @@ class Driver(Protocol):
     def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
         """Make the volume reachable for exactly ``accesses``; none of them: a target that lets nobody in.
 
-        What is equal already is not touched; sessions of accesses that stay are not cut. Raises ``BackendNotFound``.
+        What is equal already is not touched; sessions of accesses that stay are not cut. Those of accesses that go are
+        treated as in ``remove_export`` without ``force``. Raises ``BackendNotFound``.
         """
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
-        """Remove the export; an absent one is fine. A live session is cut: the detach was asked for."""
+        """Remove the export; an absent one is fine. A live session is cut with ``force``.
+
+        Without it a target either cuts it, too (tgt: the detach was asked for), or waits a moment for its end and
+        raises ``BackendBusy`` naming the initiator (lio: whoever detaches logs out first).
+        """
 
     def connection_info(self, volume: VolumeRef, access: Access) -> dict[str, Any]:
         """What the connector needs: ``{"driver_volume_type", "data": {...}}``, WITH the credentials. Makes no effect.
@@ -287,10 +292,18 @@ class Manages(Protocol):
         """Its size in GiB, rounded up. ``BackendNotFound``; ``BackendInvalid`` names what of the reference is wrong."""
 
     def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
-        """Make what ``reference`` names the volume, with our mark. ``BackendInvalid`` when it is another's."""
+        """Make what ``reference`` names the volume, with our mark and at least its size; its data stay.
+
+        ``BackendInvalid`` when it is another's, or larger than ``volume.size``. What it was called is kept where
+        ``unmanage`` finds it, from before the first change: the facts of a killed call are lost.
+        """
 
     def unmanage(self, volume: VolumeRef) -> None:
-        """Take our mark off and keep the data; an absent one is fine."""
+        """Take our mark off and keep the data; an absent one is fine. ``BackendBusy`` if in use.
+
+        It is the undo of ``manage``, too, killed anywhere or never begun: what was taken over is called again what it
+        was called before, as if nothing had happened.
+        """
 
     def managed_snapshot_size(self, reference: Reference) -> int:
         """As ``managed_size``."""

@@ -39,9 +39,11 @@ def _run(*statuses: StrEnum, join: StrEnum | None = None, cancel: Collection[Str
 #: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``). ``create_again``
 #: and ``extend_again`` are retries of what failed.
 VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
-    "delete": _run(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, join=_V.DELETING),
+    "delete": _run(
+        *(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_MANAGING), join=_V.DELETING
+    ),
     "force_delete": _run(
-        *(_V.AVAILABLE, _V.RESERVED, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING),
+        *(_V.AVAILABLE, _V.RESERVED, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_MANAGING),
         join=_V.DELETING,
         cancel=(_V.CREATING, _V.EXTENDING),
     ),
@@ -53,15 +55,20 @@ VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "clone": _run(_V.AVAILABLE, _V.IN_USE),
     "attach": _run(_V.AVAILABLE),
     "attach_again": _run(_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE),
-    "reset": _run(_V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING),
+    "reset": _run(
+        *(_V.AVAILABLE, _V.RESERVED, _V.IN_USE),
+        *(_V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_UNMANAGING),
+    ),
+    "unmanage": _run(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_UNMANAGING, join=_V.UNMANAGING),
 }
 
 #: Requests on a snapshot; ``clone`` makes a volume from it.
 SNAPSHOT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
-    "delete": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, join=_S.DELETING),
+    "delete": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, _S.ERROR_MANAGING, join=_S.DELETING),
     "create_again": _run(_S.ERROR),
     "clone": _run(_S.AVAILABLE),
-    "reset": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING),
+    "reset": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, _S.ERROR_UNMANAGING),
+    "unmanage": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_UNMANAGING, join=_S.UNMANAGING),
 }
 
 #: Requests on an attachment: ``update`` brings the connector, ``complete`` says that the client is logged in.
@@ -77,6 +84,10 @@ CANCELLATIONS: Mapping[str, Cancellation] = {
     "volume.extend": Cancellation.UNTIL_BEGUN,
     "volume.delete": Cancellation.NEVER,
     "volume.reset": Cancellation.UNTIL_ITS_END,
+    "volume.manage": Cancellation.UNTIL_ITS_END,
+    "volume.unmanage": Cancellation.NEVER,
+    "snapshot.manage": Cancellation.UNTIL_ITS_END,
+    "snapshot.unmanage": Cancellation.NEVER,
     "snapshot.create": Cancellation.UNTIL_ITS_END,
     "snapshot.delete": Cancellation.NEVER,
     "snapshot.reset": Cancellation.UNTIL_ITS_END,

@@ -21,6 +21,10 @@ class VolumeStatus(StrEnum):
     ERROR = "error"
     ERROR_EXTENDING = "error_extending"
     ERROR_DELETING = "error_deleting"
+    MANAGING = "managing"
+    ERROR_MANAGING = "error_managing"
+    UNMANAGING = "unmanaging"
+    ERROR_UNMANAGING = "error_unmanaging"
 
 
 class SnapshotStatus(StrEnum):
@@ -31,6 +35,10 @@ class SnapshotStatus(StrEnum):
     DELETING = "deleting"
     ERROR = "error"
     ERROR_DELETING = "error_deleting"
+    MANAGING = "managing"
+    ERROR_MANAGING = "error_managing"
+    UNMANAGING = "unmanaging"
+    ERROR_UNMANAGING = "error_unmanaging"
 
 
 class AttachStatus(StrEnum):
@@ -59,10 +67,18 @@ class OperationState(StrEnum):
 _V, _S, _A, _O = VolumeStatus, SnapshotStatus, AttachStatus, OperationState
 
 #: Statuses of a volume with nothing on its way: where it may rest.
-RESTING_VOLUME = frozenset({_V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING})
+RESTING_VOLUME = frozenset(
+    {
+        *(_V.AVAILABLE, _V.RESERVED, _V.IN_USE),
+        *(_V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_MANAGING, _V.ERROR_UNMANAGING),
+    }
+)
+
+#: Statuses of what is taken over or given away: whether it is ours is not certain, but for ``error_managing``: not.
+_CHANGING_HANDS = frozenset({_V.MANAGING, _V.ERROR_MANAGING, _V.UNMANAGING, _V.ERROR_UNMANAGING})
 
 #: Statuses of a volume whose data is whole: those are exported from the start where ``export_on_create`` says so.
-WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.DELETING, _V.ERROR}
+WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.DELETING, _V.ERROR} - _CHANGING_HANDS
 
 #: Statuses of an attachment that may still let an initiator in.
 REACHABLE_ATTACHMENT = frozenset({_A.ATTACHING, _A.ATTACHED, _A.ERROR_DETACHING})
@@ -72,24 +88,34 @@ ENDED = frozenset({_O.SUCCEEDED, _O.FAILED})
 
 VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = {
     _V.CREATING: frozenset({_V.AVAILABLE, _V.ERROR}),
-    _V.AVAILABLE: frozenset({_V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.EXTENDING, _V.DELETING, _V.ERROR}),
+    _V.AVAILABLE: frozenset({_V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.EXTENDING, _V.DELETING, _V.ERROR, _V.UNMANAGING}),
     _V.RESERVED: frozenset({_V.AVAILABLE, _V.ATTACHING, _V.IN_USE, _V.DETACHING, _V.DELETING, _V.ERROR}),
     _V.ATTACHING: frozenset({_V.IN_USE, _V.RESERVED, _V.AVAILABLE, _V.DETACHING, _V.ERROR}),
     _V.IN_USE: frozenset({_V.DETACHING, _V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.DELETING, _V.ERROR}),
     _V.DETACHING: frozenset({_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.ERROR}),
     _V.EXTENDING: frozenset({_V.AVAILABLE, _V.ERROR_EXTENDING}),
     _V.DELETING: frozenset({_V.ERROR_DELETING}),
-    _V.ERROR: frozenset({_V.CREATING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE}),
-    _V.ERROR_EXTENDING: frozenset({_V.EXTENDING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR}),
+    _V.ERROR: frozenset({_V.CREATING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.UNMANAGING}),
+    _V.ERROR_EXTENDING: frozenset(
+        {_V.EXTENDING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR, _V.UNMANAGING}
+    ),
     _V.ERROR_DELETING: frozenset({_V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR}),
+    _V.MANAGING: frozenset({_V.AVAILABLE, _V.ERROR_MANAGING, _V.ERROR_UNMANAGING}),
+    _V.ERROR_MANAGING: frozenset({_V.DELETING}),
+    _V.UNMANAGING: frozenset({_V.ERROR_UNMANAGING}),
+    _V.ERROR_UNMANAGING: frozenset({_V.UNMANAGING, _V.AVAILABLE, _V.ERROR}),
 }
 
 SNAPSHOT_MOVES: Mapping[SnapshotStatus, frozenset[SnapshotStatus]] = {
     _S.CREATING: frozenset({_S.AVAILABLE, _S.ERROR}),
-    _S.AVAILABLE: frozenset({_S.DELETING, _S.ERROR}),
+    _S.AVAILABLE: frozenset({_S.DELETING, _S.ERROR, _S.UNMANAGING}),
     _S.DELETING: frozenset({_S.ERROR_DELETING}),
-    _S.ERROR: frozenset({_S.CREATING, _S.DELETING, _S.AVAILABLE}),
+    _S.ERROR: frozenset({_S.CREATING, _S.DELETING, _S.AVAILABLE, _S.UNMANAGING}),
     _S.ERROR_DELETING: frozenset({_S.DELETING, _S.AVAILABLE, _S.ERROR}),
+    _S.MANAGING: frozenset({_S.AVAILABLE, _S.ERROR_MANAGING, _S.ERROR_UNMANAGING}),
+    _S.ERROR_MANAGING: frozenset({_S.DELETING}),
+    _S.UNMANAGING: frozenset({_S.ERROR_UNMANAGING}),
+    _S.ERROR_UNMANAGING: frozenset({_S.UNMANAGING, _S.AVAILABLE, _S.ERROR}),
 }
 
 ATTACHMENT_MOVES: Mapping[AttachStatus, frozenset[AttachStatus]] = {

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from volumed.db import operations, pools
 from volumed.db.engine import Database
 from volumed.db.operations import LONGEST_PAUSE
+from volumed.model import tracing
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import (
     BackendBusy,
@@ -153,7 +154,7 @@ class Run:
         crash_point(f"{self._operation.kind}.{step.name}.before")
         self._means.watch.enter(self._operation.id, f"step {step.name}")
         try:
-            with self._timeline.step(step.name):
+            with tracing.span(f"step {step.name}"), self._timeline.step(step.name):
                 step.do(work)
         finally:
             self._means.watch.leave(self._operation.id)
@@ -286,7 +287,7 @@ class Run:
         crash_point(f"{self._operation.kind}.{step.name}.undo.before")
         self._means.watch.enter(self._operation.id, f"the undo of step {step.name}")
         try:
-            with self._timeline.step(step.name, direction="undo"):
+            with tracing.span(f"undo {step.name}"), self._timeline.step(step.name, direction="undo"):
                 step.undo(work)
         finally:
             self._means.watch.leave(self._operation.id)

@@ -28,6 +28,9 @@ VERSIONS = {
     "repair": "1.5",
     "wake_operation": "1.6",
     "cancel_operation": "1.6",
+    "can_manage": "1.7",
+    "list_manageable": "1.7",
+    "measure_manageable": "1.7",
 }
 
 
@@ -108,6 +111,26 @@ class VolumeClient:
         """Tell that the operation's row asks for its cancellation."""
         self._cast(context, host, "cancel_operation", operation_id=operation_id)
 
+    def can_manage(self, context: RequestContext, host: str) -> bool:
+        """Whether its driver manages and unmanages. Bounded in time; raises ``ServiceUnavailable``."""
+        return bool(self._call(context, host, "can_manage"))
+
+    def list_manageable(self, context: RequestContext, host: str, resource_type: str, **page: Any) -> list[Json]:
+        """A page of what others made there; ``page``: ``sort``, ``marker``, ``offset``, ``limit``. Bounded in time.
+
+        Raises ``Invalid`` where the driver cannot or the page is no page, ``ServiceUnavailable``.
+        """
+        found: list[Json] = self._call(context, host, "list_manageable", resource_type=resource_type, **page)
+        return found
+
+    def measure_manageable(
+        self, context: RequestContext, host: str, resource_type: str, reference: Json, pool: str | None
+    ) -> Json:
+        """Size and place of what others made; raises as ``list_manageable``, and ``Invalid`` where it is unfit."""
+        arguments = {"resource_type": resource_type, "reference": reference, "pool": pool}
+        found: Json = self._call(context, host, "measure_manageable", **arguments)
+        return found
+
     def service_version(self, context: RequestContext, host: str) -> Any:
         return self._call(context, host, "service_version")
 
@@ -117,5 +140,7 @@ class VolumeClient:
     def _cast(self, context: RequestContext, host: str, method: str, **arguments: Any) -> None:
         self._messenger.cast(context, TOPIC, method, arguments, version=VERSIONS[method], server=backend_of(host))
 
-    def _call(self, context: RequestContext, host: str, method: str) -> Any:
-        return self._messenger.call(context, TOPIC, method, {}, version=VERSIONS[method], server=backend_of(host))
+    def _call(self, context: RequestContext, host: str, method: str, **arguments: Any) -> Any:
+        return self._messenger.call(
+            context, TOPIC, method, arguments, version=VERSIONS[method], server=backend_of(host)
+        )

@@ -15,8 +15,11 @@ from volumed.volume.delete_snapshot import DeleteSnapshot
 from volumed.volume.detach import Detach
 from volumed.volume.extend import ExtendVolume
 from volumed.volume.flatten import FlattenVolume
+from volumed.volume.manage import ManageVolume
+from volumed.volume.manage_snapshot import ManageSnapshot
 from volumed.volume.purge import PurgeVolume, Remainders
 from volumed.volume.reset import ResetSnapshot, ResetVolume
+from volumed.volume.unmanage import UnmanageSnapshot, UnmanageVolume
 
 
 def procedures(
@@ -45,4 +48,8 @@ def procedures(
         FlattenVolume(backend, reporter),
         ResetVolume(backend),
         ResetSnapshot(backend),
+        ManageVolume(backend, reporter),
+        UnmanageVolume(backend, reporter),
+        ManageSnapshot(backend, reporter),
+        UnmanageSnapshot(backend, reporter, count_gigabytes),
     )

@@ -19,6 +19,7 @@ from volumed.operations.periodic import PeriodicTask
 from volumed.rpc.dispatcher import Endpoint, highest_version
 from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.volume.diagnosis import DiagnosisEndpoint
+from volumed.volume.manageable_endpoint import ManageableEndpoint
 from volumed.volume.operation_endpoint import OperationEndpoint
 from volumed.volume.worker import BackendWorker, MakeExaminer, Restart
 
@@ -66,7 +67,12 @@ class VolumeManager:
 
     def endpoints(self) -> Sequence[Endpoint]:
         """What may be called on this service."""
-        return (self, DiagnosisEndpoint(self._worker), OperationEndpoint(self._worker))
+        return (
+            self,
+            DiagnosisEndpoint(self._worker),
+            OperationEndpoint(self._worker),
+            ManageableEndpoint(self._worker),
+        )
 
     def init_host(self) -> None:
         """Start the backend up in the background."""

@@ -149,6 +149,11 @@ class BackendWorker:
         self._watch.start()
         self._look_at_target()
 
+    @property
+    def driver(self) -> Driver:
+        """What is asked where nothing is changed; changes are operations."""
+        return self._driver
+
     def state(self) -> tuple[str, str | None]:
         """``up``, ``starting`` or ``down``, with the reason."""
         return ("down", self._trouble) if self._trouble else self._startup.state()

@@ -29,12 +29,15 @@ from volumed.driver.interface import (
     Export,
     Facts,
     Leftover,
+    Manageable,
     PoolCapabilities,
     Progress,
+    Reference,
     SnapshotRef,
     VolumeRef,
 )
 from volumed.driver.registry import Setup, load_target
+from volumed_drivers.file import managing
 from volumed_drivers.file.copying import can_reflink, copy_data, reflink
 from volumed_drivers.file.pool import Pool, unlink
 
@@ -178,6 +181,44 @@ class FileDriver:
             if self._pool.discard(leftover.where):
                 self._pool.settle()
             crash_point("file.discard.after")
+
+    # --- what others made -------------------------------------------------------------------------------------------
+
+    def manageable_volumes(self) -> Sequence[Manageable]:
+        with self._translated(f"the pool {self._pool.path}"):
+            return list(managing.manageable(self._pool, "volume"))
+
+    def manageable_snapshots(self) -> Sequence[Manageable]:
+        with self._translated(f"the pool {self._pool.path}"):
+            return list(managing.manageable(self._pool, "snapshot"))
+
+    def managed_size(self, reference: Reference) -> int:
+        with self._translated(f"the pool {self._pool.path}"):
+            return managing.size_of(self._pool, reference)
+
+    def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
+        with self._translated(f"volume {volume.id}"):
+            managing.take_over(self._pool, self._pool.volume(volume), reference, volume.size)
+        return {}
+
+    def unmanage(self, volume: VolumeRef) -> None:
+        self._refuse_if_logged_in(volume.id)
+        with self._translated(f"volume {volume.id}"):
+            managing.give_back(self._pool, self._pool.volume(volume))
+
+    def managed_snapshot_size(self, reference: Reference) -> int:
+        return self.managed_size(reference)
+
+    def manage_snapshot(self, snapshot: SnapshotRef, reference: Reference) -> Facts:
+        with self._translated(f"snapshot {snapshot.id}"):
+            managing.take_over(self._pool, self._pool.snapshot(snapshot), reference, snapshot.size)
+        return {}
+
+    def unmanage_snapshot(self, snapshot: SnapshotRef) -> None:
+        with self._translated(f"snapshot {snapshot.id}"):
+            managing.give_back(self._pool, self._pool.snapshot(snapshot))
+
+    # --- inside ------------------------------------------------------------------------------------------------------
 
     def _refuse_if_logged_in(self, volume_id: str) -> None:
         sessions = self._target.sessions(volume_id)

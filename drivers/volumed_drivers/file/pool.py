@@ -64,6 +64,20 @@ class Pool:
         """The one name under which ``final`` grows: known from the id, so that a repeat and a delete find it."""
         return final.with_name(f".{final.name}.part")
 
+    def note(self, final: Path) -> Path:
+        """The link that keeps what ``final`` was called before it was taken over."""
+        return final.with_name(f".{final.name}.managed")
+
+    @property
+    def backend(self) -> str:
+        """Whose the folder is, for errors."""
+        return self._owner.backend
+
+    def identify(self, name: str) -> tuple[str | None, str | None]:
+        """Kind (volume, snapshot) and id of what one of our names stands for; both None for a stranger's."""
+        match = _NAME.fullmatch(name)
+        return (match["kind"], match["id"]) if match and not match["part"] else (None, None)
+
     def settle(self) -> None:
         """Bring the folder's entries to disk: what was made, renamed or removed is so after a power cut."""
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -73,10 +87,12 @@ class Pool:
             os.close(folder)
 
     def remove(self, final: Path) -> bool:
-        """Remove ``final`` and its temporary; False when neither was there."""
+        """Remove ``final`` with its temporary and its note; False when none of them was there."""
         temporary_was_there = unlink(self.temporary(final))
         crash_point("file.remove.temporary")
-        return unlink(final) or temporary_was_there
+        was_there = unlink(final)
+        crash_point("file.remove.note")
+        return unlink(self.note(final)) or was_there or temporary_was_there
 
     def used_bytes(self) -> int:
         """Bytes that our files take, measured now and then: a folder of 10,000 files is not read at each report."""
@@ -100,7 +116,10 @@ class Pool:
         path = Path(where)
         if path.parent != self.path or not _NAME.fullmatch(path.name):
             raise BackendInvalid(backend=self._owner.backend, what=where, reason="not a file of this pool")
-        return unlink(path)
+        was_there = unlink(path)
+        crash_point("file.discard.note")
+        unlink(self.note(path))
+        return was_there
 
     def _file(self, kind: str, resource_id: str) -> Path:
         if not resource_id or "/" in resource_id or "\0" in resource_id:

@@ -189,7 +189,7 @@ def test_what_is_not_creating_is_not_created(rig: Rig) -> None:
 
 
 def test_version_and_options_are_told_and_secrets_are_not(rig: Rig) -> None:
-    assert rig.call("service_version")["rpc"] == "1.6"
+    assert rig.call("service_version")["rpc"] == "1.7"
     told = rig.call("service_config")
     assert told["disk"]["target_helper"] == "fake"
     assert told["database"]["connection"] == "***"

@@ -25,6 +25,7 @@ from volumed.rpc.scheduler_client import SchedulerClient
 from volumed.rpc.transport import close, make_transport
 from volumed.rpc.volume_client import VolumeClient
 from volumed.volume.diagnosis import DiagnosisEndpoint
+from volumed.volume.manageable_endpoint import ManageableEndpoint
 from volumed.volume.manager import VolumeManager
 from volumed.volume.operation_endpoint import OperationEndpoint
 
@@ -49,10 +50,15 @@ ASKED: dict[str, Callable[[VolumeClient, str], Any]] = {
     "repair": lambda client, host: client.repair(CALLER, host, "o"),
     "wake_operation": lambda client, host: client.wake_operation(CALLER, host, "o"),
     "cancel_operation": lambda client, host: client.cancel_operation(CALLER, host, "o"),
+    "can_manage": lambda client, host: client.can_manage(CALLER, host),
+    "list_manageable": lambda client, host: client.list_manageable(CALLER, host, "volume"),
+    "measure_manageable": lambda client, host: client.measure_manageable(CALLER, host, "volume", {}, None),
 }
 
 #: Those that wait for an answer.
-CALLS = frozenset({"service_version", "service_config", "diagnose"})
+CALLS = frozenset(
+    {"service_version", "service_config", "diagnose", "can_manage", "list_manageable", "measure_manageable"}
+)
 
 
 def as_numbers(version: str) -> tuple[int, ...]:
@@ -151,18 +157,18 @@ def fleet(database: Database, request: pytest.FixtureRequest) -> Iterator[Fleet]
 
 def test_the_table_is_what_the_managers_have() -> None:
     assert set(ASKED) == set(volume_client.VERSIONS)
-    for endpoint in (DiagnosisEndpoint, OperationEndpoint):
+    for endpoint in (DiagnosisEndpoint, OperationEndpoint, ManageableEndpoint):
         for method in endpoint.RPC_METHODS:
             assert volume_client.VERSIONS[method] == endpoint.RPC_VERSION
     classic = {name for name, since in volume_client.VERSIONS.items() if as_numbers(since) <= (1, 4)}
     assert classic <= set(VolumeManager.RPC_METHODS)
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.4", "1.5", "1.6"])
+@pytest.mark.parametrize("version", ["1.0", "1.4", "1.5", "1.6", "1.7"])
 def test_a_new_client_sends_each_method_only_where_the_oldest_knows_it(
     fleet: Fleet, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old, new = Build(version, OLD), Build("1.6", NEW)
+    old, new = Build(version, OLD), Build("1.7", NEW)
     fleet.run(old)
     fleet.run(new)
     client = VolumeClient(fleet.messenger(fleet.pins()))
@@ -181,11 +187,11 @@ def test_a_new_client_sends_each_method_only_where_the_oldest_knows_it(
     assert "NoSuchMethod" not in caplog.text
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.4", "1.5", "1.6"])
+@pytest.mark.parametrize("version", ["1.0", "1.4", "1.5", "1.6", "1.7"])
 def test_a_new_manager_understands_every_method_of_an_older_client(
     fleet: Fleet, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    new = Build("1.6", NEW)
+    new = Build("1.7", NEW)
     fleet.run(new)
     fleet.row("volumed-volume", OLD, volume_client.TOPIC, version)
     client = VolumeClient(fleet.messenger(fleet.pins()))
@@ -196,7 +202,7 @@ def test_a_new_manager_understands_every_method_of_an_older_client(
 
 
 def test_a_pin_goes_when_the_old_build_has_gone_and_comes_with_it(fleet: Fleet) -> None:
-    new = Build("1.6", NEW)
+    new = Build("1.7", NEW)
     fleet.run(new)
     fleet.row("volumed-volume", OLD, volume_client.TOPIC, "1.4")
     pins = fleet.pins()

@@ -36,16 +36,19 @@ TABLES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
 #: Where a resource may rest. A volume or snapshot that is ``deleting`` ends without a row.
 RESTING: Mapping[type[StrEnum], frozenset[StrEnum]] = {
     VolumeStatus: RESTING_VOLUME | {VolumeStatus.DELETING},
-    SnapshotStatus: frozenset(SnapshotStatus) - {SnapshotStatus.CREATING},
+    SnapshotStatus: frozenset(SnapshotStatus)
+    - {SnapshotStatus.CREATING, SnapshotStatus.MANAGING, SnapshotStatus.UNMANAGING},
     AttachStatus: frozenset(AttachStatus) - {AttachStatus.ATTACHING, AttachStatus.DETACHING},
     OperationState: ENDED,
 }
 
-#: Source: the Block Storage API's tables of volume, snapshot and attachment statuses.
+#: Source: the Block Storage API's tables of volume, snapshot and attachment statuses. It knows those about managing of
+#: volumes only; snapshots have the same.
 OPENSTACK = {
     VolumeStatus: "creating available reserved attaching detaching in-use deleting error error_deleting extending "
-    "error_extending",
-    SnapshotStatus: "creating available deleting error error_deleting",
+    "error_extending managing error_managing unmanaging error_unmanaging",
+    SnapshotStatus: "creating available deleting error error_deleting managing error_managing unmanaging "
+    "error_unmanaging",
     AttachStatus: "attached attaching detached reserved error_attaching error_detaching detaching",
 }
 
@@ -88,6 +91,7 @@ REQUESTED = {
     "delete": (_V.DELETING, {_V.ERROR_DELETING}),
     "force_delete": (_V.DELETING, {_V.ERROR_DELETING}),
     "extend": (_V.EXTENDING, {_V.AVAILABLE, _V.ERROR_EXTENDING}),
+    "unmanage": (_V.UNMANAGING, {_V.ERROR_UNMANAGING}),
 }
 
 

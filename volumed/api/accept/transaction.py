@@ -80,6 +80,20 @@ def accept(
             _answer_repeat(tier, owner, req)
 
 
+def recall(tier: Tier, req: ApiRequest) -> None:
+    """Raise ``Repeated`` where the request's key was accepted before.
+
+    For who must ask something before the transaction that the first request has changed.
+    """
+    owner = owner_of(req)
+    if owner is None:
+        return
+    with tier.database.reading() as tx:
+        known = idempotency.find(tx, owner)
+    if known is not None:
+        _answer_repeat(tier, owner, req)
+
+
 def enqueue(tx: Connection, new: NewOperation) -> str:
     """Insert the request's operation; its id. The resource's row was taken before, so a live one is a rare race."""
     try:

@@ -248,7 +248,7 @@ class Removal:
 def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: Removal) -> Accepted:
     """Accept the delete, or join the one that is under way. One that was never placed is gone at once."""
     known = volumes.get(tx, removal.volume_id, project_of(caller))
-    if known.host is None and known.status == VolumeStatus.ERROR:
+    if known.host is None and known.status in {VolumeStatus.ERROR, VolumeStatus.ERROR_MANAGING}:
         return _delete_unplaced(tx, caller, removal, known)
     volumes.touch(tx, known.id)
     volume = volumes.get(tx, known.id)
@@ -308,7 +308,7 @@ def _delete_after(
 def _delete_unplaced(tx: Connection, caller: RequestContext, removal: Removal, known: Volume) -> Accepted:
     kind = volume_types.name_of(tx, known.volume_type_id)
     quotas.adjust(tx, known.project_id, quota_use.negative(quota_use.of_volume(known.size, kind)))
-    volumes.move(tx, known.id, VolumeStatus.ERROR, VolumeStatus.DELETING)
+    volumes.move(tx, known.id, VolumeStatus(known.status), VolumeStatus.DELETING)
     operations.refuse_if_held(tx, "volume", known.id)
     operations.add_ended(tx, _delete_operation(caller, known, removal, SCHEDULER_QUEUE))
     cause = Request(removal.operation_id, caller.request_id)

@@ -22,6 +22,10 @@ _EXTENSIONS: Final = (
     ("os-volume-actions", "VolumeActions", "Enable volume actions."),
     ("os-admin-actions", "AdminActions", "Enable admin actions."),
     ("os-extended-snapshot-attributes", "ExtendedSnapshotAttributes", "Extended SnapshotAttributes support."),
+    ("os-volume-manage", "VolumeManage", "Allows existing backend storage to be managed."),
+    ("os-volume-unmanage", "VolumeUnmanage", "Enable volume unmanage operation."),
+    ("os-snapshot-manage", "SnapshotManage", "Allows existing snapshots to be managed."),
+    ("os-snapshot-unmanage", "SnapshotUnmanage", "Enable snapshot unmanage operation."),
     ("os-vol-tenant-attr", "VolumeTenantAttribute", "Expose the project as an attribute of a volume."),
     ("os-vol-host-attr", "VolumeHostAttribute", "Expose host as an attribute of a volume."),
 )

@@ -5,15 +5,17 @@ from uuid import uuid4
 
 import falcon
 
-from volumed.api import answers, microversions, paging
+from volumed.api import answers, microversions, paging, validation
 from volumed.api.accept import snapshots as accepting
 from volumed.api.accept.snapshots import NewSnapshot
 from volumed.api.accept.transaction import Reference, accept
 from volumed.api.accept.volumes import project_of
 from volumed.api.filters import snapshots as filters
+from volumed.api.handlers.manageable import give_snapshot_away
 from volumed.api.handlers.resets import await_truth
 from volumed.api.handlers.volumes import named
 from volumed.api.policies import snapshots as policies
+from volumed.api.policies.manageable import UNMANAGE_SNAPSHOT
 from volumed.api.request import ApiRequest
 from volumed.api.schemas import snapshots as schemas
 from volumed.api.schemas.fields import is_true
@@ -69,7 +71,15 @@ class Snapshots:
         answers.accepted(resp, accepted.operation_id)
 
     def on_post_action(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
-        asked = schemas.ACTION.read(req)["os-reset_status"]
+        body = validation.parsed(req)
+        if isinstance(body, dict) and "os-unmanage" in body:
+            schemas.ACTIONS["os-unmanage"].check(body)
+            self._known(req, resource_id, UNMANAGE_SNAPSHOT)
+            give_snapshot_away(self._tier, req, resp, resource_id)
+        else:
+            self._reset(req, resp, resource_id, schemas.ACTIONS["os-reset_status"].check(body)["os-reset_status"])
+
+    def _reset(self, req: ApiRequest, resp: falcon.Response, resource_id: str, asked: dict[str, Any]) -> None:
         self._known(req, resource_id, policies.RESET)
         to = SnapshotStatus(asked["status"])
         about = Reference("nothing", resource_id)

@@ -16,6 +16,7 @@ from volumed.api.accept.volume_actions import Extension
 from volumed.api.accept.volumes import Removal, project_of
 from volumed.api.endings import StillRunning, await_end
 from volumed.api.handlers.attachments import let_in, put_out
+from volumed.api.handlers.manageable import give_away
 from volumed.api.handlers.resets import await_truth
 from volumed.api.handlers.volumes import remove
 from volumed.api.policies import volume_actions as policies
@@ -47,6 +48,7 @@ class VolumeActions:
             "os-detach": self._detach,
             "os-initialize_connection": self._initialize_connection,
             "os-terminate_connection": self._terminate_connection,
+            "os-unmanage": self._unmanage,
         }
 
     def on_post(self, req: ApiRequest, resp: falcon.Response, resource_id: str) -> None:
@@ -95,6 +97,9 @@ class VolumeActions:
 
     def _force_delete(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:
         remove(self._tier, req, resp, Removal(volume_id, str(uuid4()), force=True))
+
+    def _unmanage(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:
+        give_away(self._tier, req, resp, volume_id)
 
     def _mark(self, work: Callable[[Any, Any, str], None]) -> Action:
         """An action that only changes the volume's status."""

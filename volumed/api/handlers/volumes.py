@@ -112,15 +112,20 @@ class Volumes:
         return shown, extra
 
     def _view(self, req: ApiRequest, shown: Sequence[TypedVolume]) -> VolumeView:
-        service_ids: dict[str, str] = {}
-        if req.minor >= microversions.SERVICE_OF_VOLUME:
-            hosts = {backend_of(each.volume.host) for each in shown if each.volume.host is not None}
-            if hosts:
-                with self._tier.database.reading() as tx:
-                    service_ids = services.ids_of(tx, hosts)
-        shows_host = self._tier.policy.allows(req.caller, policies.HOST)
-        url = answers.resource_url(req, self._tier.settings, "volumes")
-        return VolumeView(url, req.minor, shows_host, service_ids)
+        return view_of(self._tier, req, shown)
+
+
+def view_of(tier: Tier, req: ApiRequest, shown: Sequence[TypedVolume]) -> VolumeView:
+    """How the caller sees the volumes."""
+    service_ids: dict[str, str] = {}
+    if req.minor >= microversions.SERVICE_OF_VOLUME:
+        hosts = {backend_of(each.volume.host) for each in shown if each.volume.host is not None}
+        if hosts:
+            with tier.database.reading() as tx:
+                service_ids = services.ids_of(tx, hosts)
+    shows_host = tier.policy.allows(req.caller, policies.HOST)
+    url = answers.resource_url(req, tier.settings, "volumes")
+    return VolumeView(url, req.minor, shows_host, service_ids)
 
 
 def remove(tier: Tier, req: ApiRequest, resp: falcon.Response, removal: Removal) -> None:

@@ -151,6 +151,15 @@ _OPERATION_SUMMARY: Final[Mapping[str, Schema]] = {
     "ended_at": or_null(TIME),
 }
 
+
+def _manageable(resource_type: str, more: Mapping[str, Schema]) -> Mapping[str, Schema]:
+    """What the lists of ``/manageable_volumes`` and ``/manageable_snapshots`` have."""
+    summary = {"reference": TEXTS, "size": COUNT, "safe_to_manage": BOOLEAN, **more}
+    details = {"reason_not_safe": or_null(TEXT), "cinder_id": or_null(TEXT), "extra_info": or_null(TEXT)}
+    name = f"Manageable{resource_type.capitalize()}"
+    return {f"{name}Summary": record(summary), name: record({**summary, **details})}
+
+
 _SERVICE: Final = record(
     {
         "binary": TEXT,
@@ -326,6 +335,8 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
     ),
     "Extension": record({"alias": TEXT, "name": TEXT, "description": TEXT, "updated": TEXT, "links": _LINKS}),
     "Service": _SERVICE,
+    **_manageable("volume", {}),
+    **_manageable("snapshot", {"source_reference": or_null(TEXTS)}),
     "QuotaSet": {"type": "object", "properties": {"id": TEXT}, "additionalProperties": _QUOTA_NUMBER},
 }
 

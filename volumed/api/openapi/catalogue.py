@@ -18,10 +18,11 @@ from volumed.api.openapi.endpoint import (
     filters,
     query,
 )
-from volumed.api.openapi.words import COUNT, Schema, one_of
+from volumed.api.openapi.words import COUNT, Schema, list_of, named, one_of, only
 from volumed.api.schemas import (
     attachments,
     doctor,
+    manageable,
     metadata,
     operations,
     quota_sets,
@@ -140,9 +141,32 @@ def _snapshots() -> Part:
         Endpoint("PUT", one, "Update a snapshot", tag, {200: answers.SNAPSHOT_SUMMARY}, changed),
         Endpoint("DELETE", one, "Delete a snapshot", tag, {202: None}, **works),
         Endpoint(
-            "POST", f"{one}/action", "Set a snapshot's status", tag, {202: None}, snapshots.ACTION.schema, keyed=True
+            "POST",
+            f"{one}/action",
+            "Act on a snapshot",
+            tag,
+            {202: None},
+            {"oneOf": [schema.schema for schema in snapshots.ACTIONS.values()]},
+            operates=True,
+            keyed=True,
         ),
         *_metadata(tag, "snapshots"),
+    )
+
+
+def _manageable(kind: str, made: Schema, body: Schema) -> Part:
+    tag, path = "manageable", f"/v3/manageable_{kind}s"
+    asked = (query("host", description="The place: `host@backend`, or `host@backend#pool`; it must be given."), *PAGE)
+    name, key = f"Manageable{kind.capitalize()}", f"manageable-{kind}s"
+    known: dict[str, Any] = {"since": microversions.MANAGE_LIST}
+    works: dict[str, Any] = {"operates": True, "keyed": True}
+    listed = f"List what could be managed as a {kind}"
+    summaries, details = ({200: only(key, list_of(named(each)))} for each in (f"{name}Summary", name))
+    return (
+        Endpoint("GET", path, listed, tag, summaries, queries=asked, **known),
+        Endpoint("GET", f"{path}/detail", listed, tag, details, queries=asked, **known),
+        Endpoint("POST", path, f"Manage what others made as a {kind}", tag, {202: made}, body, **known, **works),
+        Endpoint("POST", f"/v3/os-{kind}-manage", "The same, for older clients", tag, {202: made}, body, **works),
     )
 
 
@@ -300,4 +324,6 @@ def catalogue() -> Part:
         *_fleet(),
         *_operations(),
         *_events(),
+        *_manageable("volume", answers.VOLUME, manageable.VOLUME.schema),
+        *_manageable("snapshot", answers.SNAPSHOT, manageable.SNAPSHOT.schema),
     )

@@ -8,6 +8,7 @@ from volumed.api.policies import (
     doctor,
     events,
     limits,
+    manageable,
     operations,
     pools,
     quota_sets,
@@ -32,6 +33,7 @@ _FILES = (
     operations,
     events,
     doctor,
+    manageable,
 )
 
 #: Whom the other rules speak of, as the community's secure defaults have it.

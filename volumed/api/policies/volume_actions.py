@@ -1,6 +1,6 @@
 """Who may do which action on a volume."""
 
-from volumed.api.policies import volumes
+from volumed.api.policies import manageable, volumes
 from volumed.api.policies.rules import ADMIN, MEMBER, Rule
 
 EXTEND = "volume:extend"
@@ -42,4 +42,5 @@ OF_ACTION = {
     "os-detach": DETACH,
     "os-initialize_connection": INITIALIZE,
     "os-terminate_connection": TERMINATE,
+    "os-unmanage": manageable.UNMANAGE,
 }

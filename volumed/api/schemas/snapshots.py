@@ -27,10 +27,20 @@ CREATE: Final = BodySchema(
 )
 UPDATE: Final = BodySchema(fields.body("snapshot", _NAMES))
 
-ACTION: Final = BodySchema(
+_RESET: Final = BodySchema(
     fields.body(
         "os-reset_status",
         {"status": {"enum": [SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR], "reason": "must be available or error"}},
         required=("status",),
     )
 )
+_UNMANAGE: Final = BodySchema(
+    {
+        "type": "object",
+        "properties": {"os-unmanage": {"type": ["object", "null"], "additionalProperties": False}},
+        "required": ["os-unmanage"],
+        "additionalProperties": False,
+    }
+)
+
+ACTIONS: Final = {"os-reset_status": _RESET, "os-unmanage": _UNMANAGE}

@@ -81,4 +81,5 @@ ACTIONS: Final[Mapping[str, BodySchema]] = {
     "os-detach": _DETACH,
     "os-initialize_connection": _INITIALIZE,
     "os-terminate_connection": _TERMINATE,
+    "os-unmanage": _bare("os-unmanage"),
 }

@@ -4,6 +4,7 @@ from typing import Any
 
 from volumed.api import microversions
 from volumed.api.moments import spelled
+from volumed.api.views.manageable import shown
 from volumed.model.records import Snapshot
 from volumed.model.states import SnapshotStatus
 
@@ -14,7 +15,7 @@ def summary(snapshot: Snapshot, minor: int) -> dict[str, Any]:
         "id": snapshot.id,
         "name": snapshot.name,
         "description": snapshot.description,
-        "status": snapshot.status,
+        "status": shown(snapshot.status),
         "size": snapshot.size,
         "volume_id": snapshot.volume_id,
         "metadata": snapshot.metadata,

@@ -6,6 +6,7 @@ from typing import Any
 
 from volumed.api import microversions
 from volumed.api.moments import spelled
+from volumed.api.views.manageable import shown
 from volumed.db.volumes import TypedVolume
 from volumed.model.host import backend_of
 from volumed.model.records import Attachment
@@ -34,7 +35,7 @@ class VolumeView:
             "id": volume.id,
             "name": volume.name,
             "description": volume.description,
-            "status": volume.status,
+            "status": shown(volume.status),
             "size": volume.size,
             "availability_zone": volume.availability_zone,
             "created_at": spelled(volume.created_at),

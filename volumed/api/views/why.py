@@ -14,11 +14,19 @@ from volumed.model.states import AttachStatus, OperationState, VolumeStatus
 _SCHEDULER_BINARY: Final = "volumed-scheduler"
 
 #: Statuses of a volume that rests where something went wrong.
-_ERRORS: Final = frozenset({VolumeStatus.ERROR, VolumeStatus.ERROR_EXTENDING, VolumeStatus.ERROR_DELETING})
+_ERRORS: Final = frozenset(
+    {
+        *(VolumeStatus.ERROR, VolumeStatus.ERROR_EXTENDING, VolumeStatus.ERROR_DELETING),
+        *(VolumeStatus.ERROR_MANAGING, VolumeStatus.ERROR_UNMANAGING),
+    }
+)
 
 #: Statuses of a volume in which an operation on it or on an attachment must be live.
 _IN_TRANSIT: Final = frozenset(
-    {VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING, VolumeStatus.DETACHING}
+    {
+        *(VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING, VolumeStatus.DETACHING),
+        *(VolumeStatus.MANAGING, VolumeStatus.UNMANAGING),
+    }
 )
 
 _WORDS: Final = {
