@@ -94,7 +94,8 @@ class Stage:
 class Scenario:
     """``prepare`` undisturbed, ``ask`` while the daemon dies, ``check`` after the restart, ``clean`` up.
 
-    ``faulty``: the backend's driver is the one that fails on order; ``remaining``: and whose deletes leave remains.
+    ``faulty``: the backend's driver fails on order; ``driver``: it is this one. ``only``: in brief it is killed only at
+    the points that begin so, the others being those of another scenario.
     """
 
     name: str
@@ -103,7 +104,8 @@ class Scenario:
     check: Callable[[Stage, requests.Response], None]
     clean: Callable[[Stage], None]
     faulty: bool = False
-    remaining: bool = False
+    driver: str | None = None
+    only: tuple[str, ...] = ("",)
 
 
 def _read(data: Any, offset: int, length: int) -> bytes:
@@ -115,11 +117,16 @@ def key(stage: Stage) -> dict[str, str]:
     return {"Idempotency-Key": stage.made.setdefault("key", str(uuid.uuid4()))}
 
 
-def _create(body: Callable[[Stage], dict[str, Any]]) -> Callable[[Stage], requests.Response]:
+def operations_of(stage: Stage, **query: Any) -> list[dict[str, Any]]:
+    """The operations that the query finds, the newest first."""
+    return list(stage.rest.get("/operations", params=query | {"all_tenants": 1}).json()["operations"])
+
+
+def create(body: Callable[[Stage], dict[str, Any]]) -> Callable[[Stage], requests.Response]:
     return lambda stage: stage.rest.post("/volumes", json={"volume": body(stage)}, headers=key(stage))
 
 
-def _check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.Response], None]:
+def check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.Response], None]:
     def check(stage: Stage, answer: requests.Response) -> None:
         stage.made["new"] = answer.json()["volume"]["id"]
         volume = stage.rest.wait_for_status(f"/volumes/{stage.made['new']}", "available")
@@ -143,16 +150,16 @@ def remove_volumes(*names: str) -> Callable[[Stage], None]:
 CREATE = Scenario(
     "create",
     prepare=lambda stage: None,
-    ask=_create(lambda stage: {"size": 1}),
-    check=_check_volume(1),
+    ask=create(lambda stage: {"size": 1}),
+    check=check_volume(1),
     clean=remove_volumes("new"),
 )
 
 CLONE = Scenario(
     "clone",
     prepare=remember("source", lambda stage: stage.volume(marked=True)),
-    ask=_create(lambda stage: {"source_volid": stage.made["source"], "size": 2}),
-    check=_check_volume(2, marked=True),
+    ask=create(lambda stage: {"source_volid": stage.made["source"], "size": 2}),
+    check=check_volume(2, marked=True),
     clean=remove_volumes("new", "source"),
 )
 
@@ -170,8 +177,8 @@ def clean_snapshot(stage: Stage) -> None:
 FROM_SNAPSHOT = Scenario(
     "create from snapshot",
     prepare=prepare_snapshot,
-    ask=_create(lambda stage: {"snapshot_id": stage.made["snapshot"]}),
-    check=_check_volume(1, marked=True),
+    ask=create(lambda stage: {"snapshot_id": stage.made["snapshot"]}),
+    check=check_volume(1, marked=True),
     clean=clean_snapshot,
 )
 
@@ -183,37 +190,6 @@ DELETE = Scenario(
     clean=lambda stage: None,
 )
 
-
-def _operations(stage: Stage, **query: Any) -> list[dict[str, Any]]:
-    return list(stage.rest.get("/operations", params=query | {"all_tenants": 1}).json()["operations"])
-
-
-def _volume_once_all_is_purged(stage: Stage) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while live := _operations(stage, kind="volume.purge", state="live"):
-        assert time.monotonic() < deadline, live
-        time.sleep(0.02)
-    stage.made["volume"] = stage.volume()
-
-
-def _check_purged(stage: Stage, answer: requests.Response) -> None:
-    stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}")
-    deadline = time.monotonic() + PATIENCE
-    while [each["state"] for each in _operations(stage, kind="volume.purge", volume_id=stage.made["volume"])] != [
-        "succeeded"
-    ]:
-        assert time.monotonic() < deadline, _operations(stage, volume_id=stage.made["volume"])
-        time.sleep(0.02)
-
-
-PURGE = Scenario(
-    "delete and purge",
-    prepare=_volume_once_all_is_purged,
-    ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['volume']}"),
-    check=_check_purged,
-    clean=lambda stage: None,
-    remaining=True,
-)
 
 DELETE_CASCADE = Scenario(
     "delete with its snapshots",
@@ -340,7 +316,7 @@ def _repair(stage: Stage) -> requests.Response:
 
 
 def _repairs(stage: Stage) -> list[dict[str, Any]]:
-    return _operations(stage, kind="doctor.repair")
+    return operations_of(stage, kind="doctor.repair")
 
 
 def _check_repaired(stage: Stage, answer: requests.Response) -> None:
@@ -356,7 +332,6 @@ ALL = (
     CLONE,
     FROM_SNAPSHOT,
     DELETE,
-    PURGE,
     DELETE_CASCADE,
     EXTEND,
     SNAPSHOT,

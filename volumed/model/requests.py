@@ -95,6 +95,7 @@ CANCELLATIONS: Mapping[str, Cancellation] = {
     "attachment.detach": Cancellation.NEVER,
     "cleanup": Cancellation.NEVER,
     "volume.purge": Cancellation.NEVER,
+    "volume.flatten": Cancellation.UNTIL_ITS_END,
     "doctor.repair": Cancellation.NEVER,
 }
 

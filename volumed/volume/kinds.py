@@ -14,6 +14,7 @@ from volumed.volume.delete import DeleteVolume
 from volumed.volume.delete_snapshot import DeleteSnapshot
 from volumed.volume.detach import Detach
 from volumed.volume.extend import ExtendVolume
+from volumed.volume.flatten import FlattenVolume
 from volumed.volume.manage import ManageVolume
 from volumed.volume.manage_snapshot import ManageSnapshot
 from volumed.volume.purge import PurgeVolume, Remainders
@@ -35,7 +36,7 @@ def procedures(
     """
     remainders = Remainders(wake)
     return (
-        CreateVolume(backend, reporter, remainders),
+        CreateVolume(backend, reporter, remainders, wake),
         DeleteVolume(backend, reporter, remainders, count_gigabytes),
         ExtendVolume(backend, reporter),
         CreateSnapshot(backend, reporter),
@@ -44,6 +45,7 @@ def procedures(
         Detach(backend, unsettle),
         Cleanup(backend, reporter, remainders),
         PurgeVolume(backend, reporter),
+        FlattenVolume(backend, reporter),
         ResetVolume(backend),
         ResetSnapshot(backend),
         ManageVolume(backend, reporter),
