@@ -262,6 +262,12 @@ class BackendInvalid(BackendError):
     retry_elsewhere = False
 
 
+class RevertUnsupported(BackendInvalid):
+    """The backend's driver cannot bring a volume back to a snapshot; nothing was changed."""
+
+    message = "{backend} cannot revert {what}: its driver has no such ability"
+
+
 class SecretUnreadable(BackendError):
     """A stored secret does not open, so nobody can be let in with it; ``volumed-manage secrets replace`` helps."""
 

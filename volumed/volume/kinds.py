@@ -16,6 +16,7 @@ from volumed.volume.extend import ExtendVolume
 from volumed.volume.manage import ManageVolume
 from volumed.volume.manage_snapshot import ManageSnapshot
 from volumed.volume.reset import ResetSnapshot, ResetVolume
+from volumed.volume.revert import RevertVolume
 from volumed.volume.unmanage import UnmanageSnapshot, UnmanageVolume
 
 
@@ -31,6 +32,7 @@ def procedures(
         DeleteSnapshot(backend, reporter, count_gigabytes),
         Attach(backend, unsettle),
         Detach(backend, unsettle),
+        RevertVolume(backend, reporter),
         Cleanup(backend, reporter),
         ResetVolume(backend),
         ResetSnapshot(backend),
