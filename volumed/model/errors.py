@@ -92,6 +92,15 @@ class Conflict(VolumedError):
     """The request contradicts something that exists (HTTP 409)."""
 
 
+class ServiceRemoved(Conflict):
+    """Nobody would do it: the service that has the volume was removed."""
+
+    message = (
+        "{host} has no service any more: it was removed, so nothing can be done with its volumes until one of that "
+        "name is started again."
+    )
+
+
 class Forbidden(VolumedError):
     """Policy does not allow the request (HTTP 403)."""
 
