@@ -182,6 +182,33 @@ FROM_SNAPSHOT = Scenario(
     clean=clean_snapshot,
 )
 
+
+def _prepare_revert(stage: Stage) -> None:
+    prepare_snapshot(stage)
+    with stage.outside.data_of(stage.made["source"]).open("r+b") as data:
+        for offset, mark in MARKS:
+            data.seek(offset)
+            data.write(bytes(len(mark)))
+
+
+def _check_reverted(stage: Stage, answer: requests.Response) -> None:
+    stage.rest.wait_for_status(f"/volumes/{stage.made['source']}", "available")
+    stage.rest.wait_for_status(f"/snapshots/{stage.made['snapshot']}", "available")
+    assert stage.has_marks(stage.made["source"])
+
+
+REVERT = Scenario(
+    "revert",
+    prepare=_prepare_revert,
+    ask=lambda stage: stage.rest.post(
+        f"/volumes/{stage.made['source']}/action",
+        json={"revert": {"snapshot_id": stage.made["snapshot"]}},
+        headers=key(stage),
+    ),
+    check=_check_reverted,
+    clean=clean_snapshot,
+)
+
 DELETE = Scenario(
     "delete",
     prepare=remember("volume", lambda stage: stage.volume()),
@@ -334,6 +361,7 @@ ALL = (
     DELETE,
     DELETE_CASCADE,
     EXTEND,
+    REVERT,
     SNAPSHOT,
     DELETE_SNAPSHOT,
     ATTACH,

@@ -80,6 +80,7 @@ def test_snapshots_and_copies(shell: Shell) -> None:
     assert snapshot["status"] == "available"
     assert "before" in shell("snapshot", "list", "--volume", "source").out
     assert "before" in shell("snapshot", "show", snapshot["id"]).out
+    assert shell.good("revert", "before", "--wait")["volume"]["status"] == "available"
     restored = shell.good("create", "--snapshot", "before", "--name", "restored", "--wait")["volume"]
     assert (restored["snapshot_id"], restored["size"]) == (snapshot["id"], 1)
     cloned = shell.good("create", "2", "--source", "source", "--name", "cloned", "--wait")["volume"]

@@ -19,6 +19,7 @@ from volumed.volume.manage import ManageVolume
 from volumed.volume.manage_snapshot import ManageSnapshot
 from volumed.volume.purge import PurgeVolume, Remainders
 from volumed.volume.reset import ResetSnapshot, ResetVolume
+from volumed.volume.revert import RevertVolume
 from volumed.volume.unmanage import UnmanageSnapshot, UnmanageVolume
 
 
@@ -43,6 +44,7 @@ def procedures(
         DeleteSnapshot(backend, reporter, count_gigabytes),
         Attach(backend, unsettle),
         Detach(backend, unsettle),
+        RevertVolume(backend, reporter),
         Cleanup(backend, reporter, remainders),
         PurgeVolume(backend, reporter),
         FlattenVolume(backend, reporter),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cinderclient import client as cinder
 from cinderclient import exceptions
+from cinderclient.api_versions import APIVersion
 from cinderclient.contrib.noauth import CinderNoAuthPlugin
 from keystoneauth1 import session
 
@@ -98,6 +99,10 @@ def _snapshot_extend_and_delete(client: Any, volume: Any) -> None:
         wait_for(each)
     with pytest.raises(exceptions.BadRequest, match="snapshot"):
         client.volumes.delete(volume)
+    if client.api_version >= APIVersion("3.40"):
+        client.volumes.revert_to_snapshot(volume, snapshot)
+        wait_for(volume)
+        wait_for(snapshot)
     client.volume_snapshots.delete(snapshot)
     wait_until_gone(snapshot)
     client.volumes.extend(volume, 2)
