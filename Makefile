@@ -1,11 +1,12 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-fleet test crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
 
 BIN := .venv/bin
-# Workers of the test suite; each test has its own daemon, state folder and ports.
-JOBS ?= 2
+# Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
+# Each test has its own daemon, state folder and ports.
+JOBS ?= 4
 TESTS ?= tests
 BENCH ?=
 # How long a soak goes on, and the seed that it replays; it prints its own.
@@ -19,6 +20,9 @@ help:  ## say what there is
 
 setup:  ## make .venv and install what is needed from Debian (as root), starting no service
 	@tools/setup
+
+setup-guest: setup  ## fetch the kernel that tests of LVM and LIO run on; once on a machine
+	@$(BIN)/python -m tests.lab.guest.kernel
 
 demo: setup  ## the main job, narrated: a volume over real iSCSI, with a kill -9 in the middle
 	@$(BIN)/python -m demo.main_job
@@ -34,6 +38,9 @@ lint: setup  ## ruff, mypy --strict, import rules
 
 test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
+
+test-lvm: setup-guest  ## what runs on a kernel of its own: LVM and LIO
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/guest tests/functional/lab/test_guest.py
 
 crash: setup  ## the full product of failures and kills, with a report; takes an hour (CRASH="attach and not undone" for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash
@@ -53,8 +60,11 @@ bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=n
 bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
 	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
 
-bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, memory, restart
-	@$(BIN)/python -m bench fleet
+bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, statements, RPC, memory, restart
+	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
+
+bench-lvm: setup-guest  ## exports by LIO in a guest, beside the bare writes of configfs
+	@$(BIN)/python -m bench lio
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

@@ -1,17 +1,22 @@
-"""Ways to a volume's data for the conformance suite: a real iSCSI initiator, and the file behind a fake target."""
+"""Ways to a volume's data for the conformance suite: a real iSCSI initiator, and what is behind a fake target."""
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from tests.lab import initiator
+from tests.lab.initiator import Session
 
 
 class Iscsi:
     """Through qemu-io, logged in with the credentials of the connection info."""
 
     authenticates = True
+
+    def initiator(self, username: str) -> str | None:
+        return None
 
     def write_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> None:
         initiator.write_pattern(initiator.Connection.of(info), pattern, offset, length)
@@ -22,7 +27,7 @@ class Iscsi:
     def size(self, info: Mapping[str, Any]) -> int:
         return initiator.size(initiator.Connection.of(info))
 
-    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
+    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Session]:
         return initiator.session(initiator.Connection.of(info))
 
 
@@ -31,10 +36,15 @@ class Local:
 
     authenticates = False
 
+    def initiator(self, username: str) -> str | None:
+        return None
+
     def write_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> None:
         with Path(info["data"]["device_path"]).open("r+b") as stream:
             stream.seek(offset)
             stream.write(bytes([pattern]) * length)
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def has_pattern(self, info: Mapping[str, Any], pattern: int, offset: int, length: int) -> bool:
         with Path(info["data"]["device_path"]).open("rb") as stream:
@@ -42,7 +52,8 @@ class Local:
             return stream.read(length) == bytes([pattern]) * length
 
     def size(self, info: Mapping[str, Any]) -> int:
-        return Path(info["data"]["device_path"]).stat().st_size
+        with Path(info["data"]["device_path"]).open("rb") as stream:
+            return stream.seek(0, os.SEEK_END)
 
-    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
+    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Session]:
         raise NotImplementedError("a file has no sessions")

@@ -32,8 +32,8 @@ KINDS_IN_BRIEF = [
     pytest.param("mariadb", marks=[pytest.mark.part("mariadbd"), pytest.mark.fleet]),
 ]
 
-#: Not the name of another template with rows in it.
-TEMPLATE = "volumed_empty_schema"
+#: Templates on a server: as the migrations leave a new database, and without its rows.
+MIGRATED, TEMPLATE = "volumed_migrated", "volumed_empty_schema"
 
 
 def only(*kinds: str) -> pytest.MarkDecorator:
@@ -71,15 +71,31 @@ def _make_tables(url: str) -> None:
     database.close()
 
 
+@contextmanager
+def migrated(kind: str) -> Iterator[str]:
+    """The URL of a database as the migrations leave a new one on a server, for services to run on."""
+    _migrate_once(kind)
+    with SERVERS[kind].database(MIGRATED) as url:
+        yield url
+
+
 def _make_template(kind: str) -> None:
     server = SERVERS[kind].shared()
+    _migrate_once(kind)
     with server.once(TEMPLATE) as first:
         if first:
-            server.recipe.create(server.port, TEMPLATE, None)
-            database = Database(server.recipe.url(server.port, TEMPLATE))
+            server.recipe.create(server.port, TEMPLATE, MIGRATED)
+            _clean(server.recipe.url(server.port, TEMPLATE))
+
+
+def _migrate_once(kind: str) -> None:
+    server = SERVERS[kind].shared()
+    with server.once(MIGRATED) as first:
+        if first:
+            server.recipe.create(server.port, MIGRATED, None)
+            database = Database(server.recipe.url(server.port, MIGRATED))
             migrate.upgrade(database)
             database.close()
-            _clean(server.recipe.url(server.port, TEMPLATE))
 
 
 #: Databases with the schema that this process has made and nobody uses: to clean one is far quicker than to make one.

@@ -12,17 +12,17 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
-from tests.lab import nursery, postgresql, rabbitmq, rows
+from tests.lab import databases, nursery, rabbitmq, rows
 from tests.lab.daemon import PATIENCE
 from tests.lab.nursery import Child, ForkedDaemon
-from volumed.db import migrate
-from volumed.db.engine import Database
+from tests.lab.ports import Port
 from volumed.db.key_file import KeyFile
 
 SERVICES = ("scheduler", "volume", "api")
@@ -52,6 +52,19 @@ _STARTED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """One beside the first three."""
+
+    binary: str
+    arguments: list[str]
+
+    def serves(self, name: str, said: str) -> bool:
+        if self.binary == "api":
+            return _answers(f"http://{self.arguments[-1]}")
+        return re.search(rf"service volumed-{self.binary} on {re.escape(name)}(@\S+)? has started", said) is not None
+
+
 class FleetDaemon(ForkedDaemon):
     """See the module. ``services`` are the processes by name; a service that died is started again by ``start``."""
 
@@ -69,9 +82,9 @@ class FleetDaemon(ForkedDaemon):
         self._parts = ExitStack()
         self.broker = None if broker_url else self._parts.enter_context(rabbitmq.shared().vhost())
         self.broker_url = broker_url or self._own_broker().url
-        self.database_url = database_url or self._parts.enter_context(postgresql.database(_template()))
-        #: Arguments of services beside the first three, by name.
-        self._more: dict[str, list[str]] = {}
+        self.database_url = database_url or self._parts.enter_context(databases.migrated("postgresql"))
+        #: Services beside the first three, by name.
+        self._more: dict[str, _Service] = {}
 
     def _own_broker(self) -> rabbitmq.Vhost:
         assert self.broker is not None
@@ -82,15 +95,30 @@ class FleetDaemon(ForkedDaemon):
 
         ``options`` is more of its configuration. Its state is a folder of its own below the first node's.
         """
+        self._add("volume", host, options)
+
+    def add_scheduler(self, host: str) -> None:
+        """One more scheduler, on another node of this name."""
+        self._add("scheduler", host, "")
+
+    def add_api(self, name: str) -> str:
+        """One more API process; its URL, which stays."""
+        port = Port()
+        self._parts.callback(port.release)
+        address = f"127.0.0.1:{port.number}"
+        self._more[name] = _Service("api", ["--listen", address])
+        return f"http://{address}"
+
+    def _add(self, binary: str, host: str, options: str) -> None:
         state = self.state / "nodes" / host
         state.mkdir(parents=True, mode=0o700)
         path = state / "node.conf"
         path.write_text(f"[DEFAULT]\nhost = {host}\nstate_path = {state}\n{options}")
-        self._more[host] = ["--config-file", str(path)]
+        self._more[host] = _Service(binary, ["--config-file", str(path)])
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """``volumed-manage`` with this fleet's configuration; whatever it says."""
-        command = [sys.executable, "-m", "volumed.cmd.manage", *arguments, *self._files()]
+        command = [sys.executable, "-m", "volumed.cmd.manage", *arguments, *self.files()]
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     # --- as a daemon ------------------------------------------------------------------------------------------------
@@ -107,7 +135,8 @@ class FleetDaemon(ForkedDaemon):
     def _names(self) -> list[str]:
         return [*SERVICES, *self._more]
 
-    def _files(self) -> list[str]:
+    def files(self) -> list[str]:
+        """The arguments that name its configuration."""
         return ["--config-file", str(self.state / "fleet.conf"), "--config-file", str(self.state / "volumed.conf")]
 
     def spawn(self, environment: Mapping[str, str] | None = None) -> Any:
@@ -232,18 +261,20 @@ class FleetDaemon(ForkedDaemon):
         self.watch.begin(self.state)
 
     def _fork(self, name: str, environment: Mapping[str, str]) -> Child:
-        arguments = [argument for argument in self.arguments if argument != "--debug"]
-        command = [*self._files(), *arguments, *self._more.get(name, [])]
-        if name == "api":
-            command += ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"]
-        binary = name if name in SERVICES else "volume"
+        surroundings = {**self.environment, **environment}
         return nursery.fork(
             nursery.serve_service,
-            (binary, command, {**self.environment, **environment}, str(self.log), self.watch.notes, self.trap),
+            (self._binary_of(name), self._arguments_of(name), surroundings, str(self.log), self.watch.notes, self.trap),
         )
 
-    def _runs(self, name: str) -> bool:
-        return name in self.services and self.services[name].poll() is None
+    def _arguments_of(self, name: str) -> list[str]:
+        arguments = [argument for argument in self.arguments if argument != "--debug"]
+        listen = ["--listen", self.url.removeprefix("http://") or "127.0.0.1:0"] if name == "api" else []
+        own = self._more[name].arguments if name in self._more else listen
+        return [*self.files(), *arguments, *own]
+
+    def _binary_of(self, name: str) -> str:
+        return self._more[name].binary if name in self._more else name
 
     def _runs(self, name: str) -> bool:
         return name in self.services and self.services[name].poll() is None
@@ -257,7 +288,7 @@ class FleetDaemon(ForkedDaemon):
             self.url = found[1]
             return True
         if name in self._more:
-            return re.search(f"service volumed-volume on {re.escape(name)}@\\S+ has started", said) is not None
+            return self._more[name].serves(name, said)
         return _STARTED[name].search(said) is not None
 
     def _all_processes(self) -> list[psutil.Process]:
@@ -276,15 +307,3 @@ def _answers(url: str) -> bool:
         return requests.get(f"{url}/healthcheck", timeout=PATIENCE).status_code < 600
     except requests.ConnectionError:
         return False
-
-
-def _template() -> str:
-    """A database with the schema, made once in a run and copied for each fleet."""
-    server, name = postgresql.shared(), "volumed_template"
-    with server.once(name) as is_first:
-        if is_first:
-            server.recipe.create(server.port, name, None)
-            database = Database(server.recipe.url(server.port, name))
-            migrate.upgrade(database)
-            database.close()
-    return name

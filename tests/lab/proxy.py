@@ -29,6 +29,7 @@ class Proxy:
         self._flows = threading.Event()
         self._flows.set()
         self._marker: bytes | None = None
+        self._refuses = False
         self._met = threading.Event()
         self._lost: set[socket.socket] = set()
         self._listener: socket.socket | None = None
@@ -45,12 +46,15 @@ class Proxy:
 
     def restore(self) -> None:
         """Pass everything on again, also new connections."""
-        self._marker = None
+        self._marker, self._refuses = None, False
+        self._listen()
+        self._flows.set()
+
+    def _listen(self) -> None:
         with self._guard:
             if self._listener is None:
                 self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
                 threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-        self._flows.set()
 
     def drop(self) -> None:
         """A black hole: connections stay and new ones are taken, and no byte arrives anywhere."""
@@ -64,6 +68,13 @@ class Proxy:
         self._met = threading.Event()
         self._marker = marker
         return self._met
+
+    def refuse_from(self, marker: bytes) -> threading.Event:
+        """Pass everything on until a client sends ``marker``, and refuse all from then on; the event says when."""
+        self._refuses = True
+        met = self.drop_from(marker)
+        self._listen()
+        return met
 
     def lose(self) -> None:
         """Every connection that there is becomes a black hole for ever; new ones are passed on."""
@@ -117,9 +128,7 @@ class Proxy:
         try:
             while data := source.recv(CHUNK):
                 if from_client and self._marker is not None and self._marker in data:
-                    self._marker = None
-                    self._lost |= {source, sink}
-                    self._met.set()
+                    self._meet(source, sink)
                 self._flows.wait()
                 if source not in self._lost:
                     sink.sendall(data)
@@ -128,6 +137,14 @@ class Proxy:
         self._flows.wait()
         if source not in self._lost:  # of one that is lost nobody hears even its end
             self._end(source, sink)
+
+    def _meet(self, *connection: socket.socket) -> None:
+        self._marker = None
+        if self._refuses:
+            self.refuse()
+        else:
+            self._lost |= set(connection)
+        self._met.set()
 
     def _end(self, *ended: socket.socket) -> None:
         with self._guard:

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import requests
 
 from tests.lab import keeper
 from tests.lab.certificates import Authority
 from tests.lab.ports import Port
+from tests.lab.this_run import this_run
 
 #: Debian's wrapper of the same name insists on a user of its own; this one does not.
 SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -272,7 +272,7 @@ def server() -> Iterator[Server]:
 
 def shared() -> Access:
     """The run's one server: started by the first who asks, for all workers of pytest-xdist, and ended with the run."""
-    run, controller = _run()
+    run, controller = this_run()
     folder = Path(tempfile.gettempdir()) / f"volumed-rabbitmq-{run}"
     folder.mkdir(exist_ok=True)
     told = folder / "access.json"
@@ -282,10 +282,3 @@ def shared() -> Access:
             access = Server(folder, watched=controller, remove=True).start().access
             told.write_text(json.dumps(asdict(access)))
     return Access(**json.loads(told.read_text()))
-
-
-def _run() -> tuple[str, int]:
-    """The name of this run of tests, and the process that lives as long as it."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return os.environ["PYTEST_XDIST_TESTRUNUID"], os.getppid()
-    return f"{os.getpid()}-{int(psutil.Process().create_time())}", os.getpid()

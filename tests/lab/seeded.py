@@ -176,8 +176,8 @@ def _operations(seeds: Seeds) -> None:
     seeds.operation("volume.delete", "succeeded", live_key=key, resource_id=key, volume_id=key)
     gone = str(uuid.uuid4())
     columns = {"live_key": gone, "resource_type": "volume", "resource_id": gone, "volume_id": gone, "ended_at": None}
-    later = {"updated_at": _now() - HOUR, "not_before": _now() + HOUR}
-    seeds.operation("volume.extend", "waiting", **columns, **later)
+    # In the queue of a service that is not there: whose it is ends it at its next look.
+    seeds.operation("volume.extend", "waiting", queue="gone@nowhere", updated_at=_now() - HOUR, **columns)
 
 
 def _contradiction(seeds: Seeds) -> None:

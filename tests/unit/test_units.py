@@ -9,10 +9,12 @@ import pytest
 from volumed.cmd import service
 from volumed.conf import operations
 from volumed.conf import service as options
+from volumed_drivers.targets.lio import helper
 
 ROOT = Path(__file__).parents[2]
-UNITS = sorted((ROOT / "etc" / "systemd").glob("*.service"))
-OURS = [unit for unit in UNITS if "tgtd" not in unit.name]
+UNITS = sorted(unit for unit in (ROOT / "etc" / "systemd").iterdir() if unit.suffix in (".service", ".socket"))
+OURS = [unit for unit in UNITS if not unit.name.startswith(("volumed-tgtd", "volumed-lio"))]
+HELPER = ROOT / "etc" / "systemd" / "volumed-lio.service"
 
 #: What a verified unit must have; without one of these, systemd knows less than it could.
 DEMANDED = (
@@ -48,6 +50,16 @@ def test_each_service_tells_systemd_and_is_started_by_a_command_that_exists(unit
     assert found is not None
     assert found[1] in service.SERVICES
     assert (ROOT / "bin" / f"volumed-{found[1]}").exists()
+
+
+def test_the_helper_of_lio_takes_the_options_and_holds_the_capability_that_its_unit_names() -> None:
+    text = HELPER.read_text()
+    options = re.search(r'^Environment=VOLUMED_LIO_OPTIONS="(.*)"$', text, re.MULTILINE)
+    assert options is not None
+    assert helper.options(options[1].split()).user == ["volumed"]
+    assert "CapabilityBoundingSet=CAP_SYS_ADMIN" in text.splitlines()
+    assert f"ListenStream={helper.SOCKET}" in HELPER.with_suffix(".socket").read_text()
+    assert (ROOT / "bin" / "volumed-lio").exists()
 
 
 def test_systemd_waits_longer_than_the_launcher() -> None:

@@ -12,6 +12,7 @@ import falcon
 from volumed.api import microversions, paths
 from volumed.api.answers import OPERATION_HEADER
 from volumed.api.request import ApiRequest
+from volumed.api.traced import ROUTE
 from volumed.identity.callers import Identity, Unauthenticated
 from volumed.model import subject
 from volumed.model.errors import Invalid
@@ -40,6 +41,7 @@ class RequestIds:
         with subject.about(operation_id=resp.get_header(OPERATION_HEADER)):
             LOG.log(level, "%s %s from %s: %s", req.method, req.path, req.remote_addr, resp.status_code)
         subject.begin(subject.NOTHING)
+        req.env[ROUTE] = req.uri_template
 
 
 class PlainText:

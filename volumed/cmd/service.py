@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from volumed.launch import logs
+from volumed.launch import concurrency
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -52,14 +52,18 @@ def _volume(options: argparse.Namespace) -> int:
 
 def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, run: Run) -> int:
     options = parser.parse_args(argv)
-    logs.to_stderr(debug=False)
-    from volumed.launch import concurrency
-
-    concurrency.choose_threading()
+    os.umask(0o027)
     from volumed.cmd import starting
 
-    os.umask(0o027)
-    return starting.start(parser.prog, lambda: run(options))
+    return starting.start(parser.prog, lambda: _serve(run, options))
+
+
+def _serve(run: Run, options: argparse.Namespace) -> int:
+    concurrency.choose()
+    from volumed.launch import logs
+
+    logs.to_stderr(debug=False)
+    return run(options)
 
 
 def _parser(program: str, about: str) -> argparse.ArgumentParser:

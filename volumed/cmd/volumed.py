@@ -32,6 +32,7 @@ def up(arguments: Sequence[str]) -> int:
     from volumed.launch.wishes import Wishes
 
     def serve() -> int:
+        concurrency.refuse_eventlet("volumed up is on SQLite, which would stop eventlet's hub; it runs on threads")
         return embedded.run(
             Wishes(
                 state=options.state or default_path(),

@@ -9,10 +9,10 @@ from typing import Any
 
 from oslo_config import cfg
 
-from volumed.conf import api, backend, database, operations, paths, quota, rpc, scheduler, service
+from volumed.conf import api, backend, database, operations, paths, quota, rpc, scheduler, service, tracing
 from volumed.model.errors import ConfigurationError
 
-_GROUPS = (paths, service, database, rpc, api, quota, operations, scheduler)
+_GROUPS = (paths, service, database, rpc, api, quota, operations, scheduler, tracing)
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:

@@ -24,11 +24,55 @@ OPTIONS = [
         default=False,
         help="Export a volume when it is created (the classic way) and not only when it is attached.",
     ),
-    cfg.StrOpt("target_helper", default="tgt", help="Target: the name of an entry point in volumed.targets."),
-    cfg.StrOpt("target_ip_address", default="127.0.0.1", help="Address on which the target listens."),
-    cfg.PortOpt("target_port", default=3260, help="Port on which the target listens; 0 takes a free one, for good."),
     cfg.StrOpt(
-        "target_prefix", default="iqn.2010-10.org.openstack:", help="Beginning of the target's IQN; the volume follows."
+        "target_helper",
+        default="tgt",
+        deprecated_name="iscsi_helper",
+        help="Target: the name of an entry point in volumed.targets, such as tgt and lio; tgtadm and lioadm work too.",
+    ),
+    cfg.StrOpt(
+        "target_ip_address",
+        default="127.0.0.1",
+        deprecated_name="iscsi_ip_address",
+        help="Address on which the target listens, and which initiators are told.",
+    ),
+    cfg.ListOpt(
+        "iscsi_secondary_ip_addresses",
+        default=[],
+        deprecated_name="target_secondary_ip_addresses",
+        help="Addresses on which the target listens beside the first one; initiators are told all.",
+    ),
+    cfg.PortOpt(
+        "target_port",
+        default=3260,
+        deprecated_name="iscsi_port",
+        help="Port on which the target listens; 0 takes a free one, for good (tgt only).",
+    ),
+    cfg.StrOpt(
+        "target_prefix",
+        default="iqn.2010-10.org.openstack:",
+        deprecated_name="iscsi_target_prefix",
+        help="Beginning of the target's IQN; the volume follows.",
+    ),
+    cfg.BoolOpt(
+        "use_chap_auth",
+        default=True,
+        help="An initiator needs its attachment's secret. False (lio only): its name is enough.",
+    ),
+    cfg.BoolOpt(
+        "iscsi_write_cache",
+        default=False,
+        help="Answer writes before they are on disk; the initiator must flush. Off: what was answered is on disk.",
+    ),
+    cfg.StrOpt(
+        "volumes_dir",
+        default=None,
+        help="Folder of the targets' files that an earlier manager wrote for tgt-admin: understood, then removed.",
+    ),
+    cfg.StrOpt(
+        "lio_helper_socket",
+        default="/run/volumed/lio.sock",
+        help="Socket of volumed-lio, the privileged helper of this node that target_helper = lio asks.",
     ),
 ]
 

@@ -30,6 +30,7 @@ from volumed.db import pages, proofs
 from volumed.db.clock import SECOND, now, now_once
 from volumed.db.pages import Listing
 from volumed.db.tables import operations
+from volumed.model import tracing
 from volumed.model.errors import BusyResource, CancelRequested, LostHold, NotFound
 from volumed.model.records import Json, Operation
 from volumed.model.states import OPERATION_MOVES, OperationState
@@ -86,7 +87,7 @@ def add(tx: Connection, new: NewOperation, live_key: str | None = None) -> None:
             "state": _O.QUEUED,
             "lane": new.lane,
             "live_key": live_key or new.resource_id,
-            "args": new.args,
+            "args": {**new.args, **tracing.carried()},
         },
     )
 

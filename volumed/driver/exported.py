@@ -17,4 +17,5 @@ def is_as_wanted(found: ActualExport | None, wanted: Sequence[Access] | None) ->
 
 
 def _let_in(initiators: Collection[str]) -> frozenset[str]:
-    return frozenset({EVERYBODY} if EVERYBODY in initiators else initiators)
+    """Names of initiators in lower case, as they are on the wire (RFC 7143, 4.2.7)."""
+    return frozenset({EVERYBODY} if EVERYBODY in initiators else (name.lower() for name in initiators))

@@ -53,7 +53,7 @@ class Access:
     """
 
     attachment_id: str
-    #: The initiator's IQN; None: any initiator that knows the credentials.
+    #: The initiator's IQN; None: any initiator that knows the credentials (tgt; LIO lets in by name only).
     initiator: str | None
     read_only: bool
     username: str
@@ -95,8 +95,8 @@ class PoolCapabilities:
     name: str
     #: The same for every service that can reach this very storage.
     storage_id: str
-    total_gib: float
-    free_gib: float
+    total_gib: float | None
+    free_gib: float | None
     #: Space used by others than volumed's volumes, GiB.
     foreign_gib: float
     reserved_percentage: int
@@ -121,7 +121,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something on the backend that is ours by its mark. ``kind``: volume, snapshot, temporary, export."""
+    """Something on the backend that is ours by its mark. ``kind``: volume, snapshot, temporary, remains, export.
+
+    Remains have the id of the volume that they are of; they are not removed as a leftover but purged (``Purges``).
+    """
 
     kind: str
     id: str | None
@@ -215,11 +218,16 @@ class Driver(Protocol):
     def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
         """Make the volume reachable for exactly ``accesses``; none of them: a target that lets nobody in.
 
-        What is equal already is not touched; sessions of accesses that stay are not cut. Raises ``BackendNotFound``.
+        What is equal already is not touched; sessions of accesses that stay are not cut. Those of accesses that go are
+        treated as in ``remove_export`` without ``force``. Raises ``BackendNotFound``.
         """
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
-        """Remove the export; an absent one is fine. A live session is cut: the detach was asked for."""
+        """Remove the export; an absent one is fine. A live session is cut with ``force``.
+
+        Without it a target either cuts it, too (tgt: the detach was asked for), or waits a moment for its end and
+        raises ``BackendBusy`` naming the initiator (lio: whoever detaches logs out first).
+        """
 
     def connection_info(self, volume: VolumeRef, access: Access) -> dict[str, Any]:
         """What the connector needs: ``{"driver_volume_type", "data": {...}}``, WITH the credentials. Makes no effect.

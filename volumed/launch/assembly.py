@@ -13,6 +13,7 @@ from oslo_config import cfg
 from volumed.api import cors, proxy
 from volumed.api.app import make_app
 from volumed.api.tier import ApiParts
+from volumed.api.traced import Traced
 from volumed.db.engine import Database
 from volumed.doctor.examiners import BackendExaminer, RowExaminer
 from volumed.launch import keys
@@ -114,7 +115,7 @@ class Api:
     def application(self) -> Any:
         """The application; makes what the database has to have for it."""
         conf = self._parts.conf
-        application = proxy.before(cors.before(make_app(self._parts), conf), conf)
+        application = Traced(proxy.before(cors.before(make_app(self._parts), conf), conf))
         self._pins.refresh()
         self._tasks.start()
         return application

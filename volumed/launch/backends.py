@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from volumed.launch import configuration, logs
+from volumed.launch import concurrency, configuration, logs
 from volumed.launch.fleet import describe, run_backend
 from volumed.launch.process import BEAT, State
 from volumed.launch.signals import ENDING, pipe_of
@@ -173,6 +173,7 @@ class Launcher:
             os.setpgid(0, 0)
             ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == parent:
+                concurrency.begin_child()
                 self._forget_parents_ears()
                 status = self.serve(name, Voice(voice))
         except BaseException as error:

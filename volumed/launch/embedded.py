@@ -17,6 +17,7 @@ from volumed.launch.http import HttpService
 from volumed.launch.signals import EndingSignals
 from volumed.launch.state_folder import StateFolder
 from volumed.launch.tls import Tls
+from volumed.launch.tracing import traced
 from volumed.launch.wishes import Wishes
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def run(wishes: Wishes) -> int:
         conf = configuration.of_folder(wishes, folder)
         logs.detail(conf.debug)
         open_door.refuse(conf, wishes.listen, wishes.remote_noauth, remedy="--allow-remote-noauth permits it")
-        with _Process(conf, folder, wishes) as process:
+        with traced(conf, "volumed"), _Process(conf, folder, wishes) as process:
             process.start()
             return process.wait_for_signal()
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from volumed.launch import open_door
+from volumed.launch import concurrency, open_door
 from volumed.launch.assembly import Assembly, Keeping
 from volumed.launch.http import Address, HttpService
 from volumed.launch.process import Listener, Process, State
@@ -25,17 +25,17 @@ STUCK = 75
 
 def run_api(files: Sequence[Path], listen: Address | None) -> int:
     """Answer REST on ``listen``, by default on the configured address, until a signal."""
-    return Process(files, partial(_ServedApi, listen=listen), ToSystemd()).run()
+    return Process("volumed-api", files, partial(_ServedApi, listen=listen), ToSystemd()).run()
 
 
 def run_scheduler(files: Sequence[Path]) -> int:
     """Place until a signal."""
-    return Process(files, _ServedScheduler, ToSystemd()).run()
+    return Process("volumed-scheduler", files, _ServedScheduler, ToSystemd()).run()
 
 
 def run_backend(files: Sequence[Path], backend: str, listener: Listener) -> int:
     """Serve one backend until a signal."""
-    return Process(files, partial(_ServedBackend, backend=backend), listener).run()
+    return Process("volumed-volume", files, partial(_ServedBackend, backend=backend), listener).run()
 
 
 class _ServedBackend:
@@ -85,6 +85,10 @@ class _ServedApi:
         open_door.refuse(conf, address, conf.api.allow_remote_noauth, remedy)
         self._api = assembly.api()
         tls = Tls.configured(conf)
+        if tls is not None:
+            concurrency.refuse_eventlet(
+                "its sockets break TLS of the API's own; let a proxy do that, or run it on threads"
+            )
         self._http = HttpService(address, conf.api.workers, conf.graceful_shutdown_timeout, tls)
 
     def start(self) -> None:

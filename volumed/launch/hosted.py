@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def _made(conf: Any) -> Application | None:
     from volumed.db import migrate
     from volumed.launch import keys
     from volumed.launch.assembly import Assembly
+    from volumed.launch.tracing import traced
     from volumed.model.errors import ServiceUnavailable
 
     state = Path(conf.state_path)
@@ -78,6 +80,9 @@ def _made(conf: Any) -> Application | None:
         LOG.warning("the database is away: %s", getattr(error, "orig", error))
         assembly.close()
         return None
+    spans = ExitStack()
+    spans.enter_context(traced(conf, "volumed-api"))
+    atexit.register(spans.close)
     atexit.register(assembly.close)
     atexit.register(api.stop)
     LOG.info("the API is ready in process %d", os.getpid())

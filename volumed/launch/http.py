@@ -1,9 +1,13 @@
 """The HTTP server in front of the API's WSGI app: sockets, threads, limits and time-outs."""
 
+# Much of cheroot is unknown to mypy, and its connections are an attribute that only its servers' base class sets.
+# mypy: disable-error-code="attr-defined"
+
 import contextlib
 import logging
 import math
 import re
+import selectors
 import socket
 import threading
 import time
@@ -13,6 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from cheroot import wsgi
+from cheroot.connections import ConnectionManager
 from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from oslo_service import service
 
@@ -51,6 +56,9 @@ _UNHEARD = 4096
 
 #: Bytes of a request that nobody reads, taken away at most.
 MOST_DROPPED = 1024 * 1024
+
+#: Seconds that a server that stops waits for the first request of a client that has just come.
+LAST_WORDS = 0.5
 
 #: Seconds that a client may be silent in the middle of a request, or between two.
 SILENCE = 65
@@ -125,6 +133,9 @@ class _Connection(HTTPConnection):
     #: The last look at a request that is not complete, and when its first byte was awaited.
     arrival: Arrival | None = None
     awaited_since = 0.0
+
+    #: Whether a thread was given a request of it.
+    has_asked = False
 
     #: Whether a stream has it, and ends it.
     is_lent = False
@@ -240,7 +251,7 @@ class _Server(wsgi.Server):
 
     def _serve_unservicable(self) -> None:
         """Refuse in our form what finds no thread; the base class knows no other than its own."""
-        while self.ready and isinstance(conn := self._unservicable_conns.get(), _Connection):  # type: ignore[attr-defined]
+        while self.ready and isinstance(conn := self._unservicable_conns.get(), _Connection):
             _Request(self, conn).simple_response("503", "Too many requests wait; ask again later.")
             conn.close()
 
@@ -250,6 +261,7 @@ class _Server(wsgi.Server):
             self.put_conn(conn)
             return
         conn.arrival = None
+        conn.has_asked = True
         arrivals.wake_from(conn.socket, 1)
         super().process_conn(conn)
 
@@ -266,6 +278,40 @@ class _Server(wsgi.Server):
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         LOG.log(logging.DEBUG if level <= logging.INFO else level, "%s", msg, exc_info=traceback)
+
+
+class _Connections(ConnectionManager):
+    """Those that no thread has. At the end none is closed on which a request has arrived: that would reset it unread.
+
+    Between the last look at who has come and the end of listening there are microseconds, in which the kernel may still
+    take somebody for us (listen(2) knows no way to stop that).
+    """
+
+    def stop(self) -> None:
+        super().stop()
+        listener = self.server.socket
+        self._selector.unregister(listener.fileno())
+        listener.settimeout(0)
+        while (conn := self._from_server_socket(listener)) is not None:
+            self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
+        listener.close()
+        self.server.socket = None
+        self._hear_last_words()
+
+    def _hear_last_words(self) -> None:
+        until = time.monotonic() + LAST_WORDS
+        while self._awaits_somebody() and (left := until - time.monotonic()) > 0:
+            self._hand_on(left)
+        self._hand_on(0)
+
+    def _awaits_somebody(self) -> bool:
+        """Whether a client has come that has not asked anything yet."""
+        return any(not conn.has_asked for _, conn in self._selector.connections)
+
+    def _hand_on(self, timeout: float) -> None:
+        for descriptor, conn in self._selector.select(timeout):
+            self._selector.unregister(descriptor)
+            self.server.process_conn(conn)
 
 
 class HttpService(service.ServiceBase):  # type: ignore[misc]
@@ -300,6 +346,8 @@ class HttpService(service.ServiceBase):  # type: ignore[misc]
             self._server.prepare()
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(option="--listen", reason=f"cannot listen on {address}: {_why(error)}") from error
+        self._server._connections.close()
+        self._server._connections = _Connections(self._server)
         # cheroot leaves this out for a port that the kernel chose; then connections that a killed process leaves half
         # closed would keep its successor from the same port (socket(7): both must have asked for reuse).
         self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

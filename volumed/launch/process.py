@@ -13,10 +13,10 @@ from oslo_config import cfg
 from sqlalchemy.exc import OperationalError
 
 from volumed.db import migrate
-from volumed.db.engine import Database
 from volumed.launch import configuration, keys, logs
 from volumed.launch.assembly import Assembly
 from volumed.launch.signals import EndingSignals
+from volumed.launch.tracing import traced
 from volumed.model.errors import ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
@@ -63,9 +63,10 @@ Make = Callable[[cfg.ConfigOpts, Assembly], Served]
 
 
 class Process:
-    """``make`` makes what serves, from the configuration in ``files``."""
+    """``make`` makes what serves as ``name``, from the configuration in ``files``."""
 
-    def __init__(self, files: Sequence[Path], make: Make, listener: Listener) -> None:
+    def __init__(self, name: str, files: Sequence[Path], make: Make, listener: Listener) -> None:
+        self._name = name
         self._files = files
         self._make = make
         self._listener = listener
@@ -82,16 +83,20 @@ class Process:
         self._signals.listen()
         self._conf = configuration.of_fleet(self._files)
         logs.as_configured(self._conf)
-        state = Path(self._conf.state_path)
-        assembly = Assembly(self._conf, state, state / "secrets.key")
+        with traced(self._conf, self._name):
+            self._serve(self._conf)
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+    def _serve(self, conf: cfg.ConfigOpts) -> None:
+        state = Path(conf.state_path)
+        assembly = Assembly(conf, state, state / "secrets.key")
         starting = threading.Thread(target=self._start, args=(assembly,), name="start", daemon=True)
         starting.start()
         self._beat_until_signal()
         self._listener.hear_stopping()
         self._stop(starting, assembly)
-        if self._failure is not None:
-            raise self._failure
-        return 0
 
     def _beat_until_signal(self) -> None:
         while self._failure is None:
@@ -103,32 +108,33 @@ class Process:
         return self._served.state() if self._served is not None and self._started.is_set() else self._state
 
     def _start(self, assembly: Assembly) -> None:
-        assert self._conf is not None
+        pause = FIRST_PAUSE
         try:
-            if not self._await(assembly.database):
-                return
-            migrate.check(assembly.database)
-            keys.unlock(assembly.database)
-            self._served = self._make(self._conf, assembly)
-            self._served.start()
+            while not self._begin(assembly, pause):
+                if self._stopping.wait(pause):
+                    return
+                pause = min(LONGEST_PAUSE, pause * 2)
             self._started.set()
         except BaseException as error:
             self._failure = error
 
-    def _await(self, database: Database) -> bool:
-        """Wait until the database answers; False when a signal came first."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                with database.reading():
-                    return True
-            except (ServiceUnavailable, OperationalError) as error:
-                reason = f"waits for the database: {getattr(error, 'orig', error)}"
-                LOG.warning("%s; next try in %.1f s", reason, pause)
-                self._state = ("starting", reason)
-            if self._stopping.wait(pause):
-                return False
-            pause = min(LONGEST_PAUSE, pause * 2)
+    def _begin(self, assembly: Assembly, pause: float) -> bool:
+        """Start what serves; False where its database is away, or goes away meanwhile: then nothing has started."""
+        assert self._conf is not None
+        try:
+            migrate.check(assembly.database)
+            keys.unlock(assembly.database)
+            self._served = self._make(self._conf, assembly)
+            self._served.start()
+        except (ServiceUnavailable, OperationalError) as error:
+            reason = f"waits for the database: {getattr(error, 'orig', error)}"
+            LOG.warning("%s; next try in %.1f s", reason, pause)
+            self._state = ("starting", reason)
+            served, self._served = self._served, None
+            if served is not None:
+                served.stop()
+            return False
+        return True
 
     def _stop(self, starting: threading.Thread, assembly: Assembly) -> None:
         self._stopping.set()

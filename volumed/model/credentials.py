@@ -1,7 +1,10 @@
-"""CHAP credentials of an attachment."""
+"""CHAP credentials of an attachment, and where they stand in what its connector is told."""
 
 import secrets
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
+
+from volumed.model.records import Json
 
 #: Letters and digits of a user name and of a password. RFC 7143 (12.1.3) asks for 96 random bits at least.
 LENGTH: Final = 20
@@ -10,7 +13,29 @@ LENGTH: Final = 20
 _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 
+#: What a connection's data says of CHAP; another method (``cephx``) has a user of its own, which is no secret.
+METHOD: Final = "CHAP"
+
+
 def new_credentials() -> dict[str, str]:
     """A user name and a password that nobody had before."""
     name, password = ("".join(secrets.choice(_ALPHABET) for _ in range(LENGTH)) for _ in range(2))
     return {"username": name, "password": password}
+
+
+def without_credentials(connection_info: Json) -> Json:
+    """The connection's information as it is stored and logged; that CHAP is asked for stays in it."""
+    data: dict[str, Any] = connection_info["data"]
+    if data.get("auth_method") != METHOD:
+        return connection_info
+    kept = {key: value for key, value in data.items() if key not in ("auth_username", "auth_password")}
+    return connection_info | {"data": kept}
+
+
+def with_credentials(connection_info: Json, credentials: Mapping[str, Any] | None) -> Json:
+    """The same for who may log in, with what ``without_credentials`` left out."""
+    data: dict[str, Any] = connection_info["data"]
+    if data.get("auth_method") != METHOD or credentials is None:
+        return connection_info
+    filled = {"auth_username": credentials["username"], "auth_password": credentials["password"]}
+    return connection_info | {"data": data | filled}

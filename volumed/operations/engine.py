@@ -7,12 +7,14 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from sqlalchemy.exc import DBAPIError
 
 from volumed.db import operations
 from volumed.db.engine import Database
 from volumed.db.operations import LONGEST_PAUSE
+from volumed.model import tracing
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import LostHold, ServiceUnavailable, VolumedError
 from volumed.model.records import Json, Operation
@@ -104,7 +106,7 @@ class Engine:
         crash_point("operation.claimed")
         self._running[operation_id] = claimed
         try:
-            with about(claimed.request_id, claimed.id):
+            with about(claimed.request_id, claimed.id), _span(claimed):
                 self._run(claimed)
         finally:
             self._running.pop(operation_id, None)
@@ -188,3 +190,8 @@ class Engine:
             LOG.error("operation %s (%s) on volume %s is %s", operation.id, operation.kind, operation.volume_id, reason)
         with contextlib.suppress(LostHold):  # it has just ended
             self._database.write(operations.note_blocked, operation, reason)
+
+
+def _span(claimed: Operation) -> AbstractContextManager[tracing.Note]:
+    ids = {"operation_id": claimed.id, "volume_id": claimed.volume_id, "queue": claimed.queue}
+    return tracing.span(claimed.kind, claimed.args, **ids, attempt=claimed.attempt, claims=claimed.claims)

@@ -17,8 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from volumed.db import operations, pools
 from volumed.db.engine import Database
 from volumed.db.operations import LONGEST_PAUSE
+from volumed.model import tracing
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import (
+    BackendBusy,
     BackendError,
     Cancelled,
     CancelRequested,
@@ -150,7 +152,7 @@ class Run:
         crash_point(f"{self._operation.kind}.{step.name}.before")
         self._means.watch.enter(self._operation.id, f"step {step.name}")
         try:
-            with self._timeline.step(step.name):
+            with tracing.span(f"step {step.name}"), self._timeline.step(step.name):
                 step.do(work)
         finally:
             self._means.watch.leave(self._operation.id)
@@ -218,11 +220,21 @@ class Run:
             error,
             exc_info=None if expected else error,
         )
+        if isinstance(error, BackendBusy) and not self._is_busy_for_too_long():
+            self._pause(str(error), self._growing_pause())
+            return
         if self._is_past_return(position):
             self._retry_forward(work, error)
             return
         record = describe(error) | {"retry_elsewhere": getattr(error, "retry_elsewhere", True)}
         self._begin_undo(work, self._procedure.steps[: position + 1], record)
+
+    def _is_busy_for_too_long(self) -> bool:
+        since = self._timeline.failing_since()
+        return since is None or present() - since >= self._rules.busy_timeout * 1_000_000
+
+    def _growing_pause(self) -> float:
+        return min(LONGEST_PAUSE, self._rules.retry_pause * 2.0 ** min(self._timeline.failures() - 1, 32))
 
     def _is_past_return(self, position: int) -> bool:
         names = [step.name for step in self._procedure.steps]
@@ -233,7 +245,7 @@ class Run:
         if failures > self._rules.forward_retries and self._operation.kind not in self._rules.endless:
             self._end_failed(work, describe(error))
             return
-        self._pause(str(error), min(LONGEST_PAUSE, self._rules.retry_pause * 2 ** min(failures - 1, 32)))
+        self._pause(str(error), self._growing_pause())
 
     def _pause(self, reason: str, pause: float, undoing: bool = False) -> None:
         write = operations.pause_undo if undoing else operations.wait
@@ -269,7 +281,7 @@ class Run:
         crash_point(f"{self._operation.kind}.{step.name}.undo.before")
         self._means.watch.enter(self._operation.id, f"the undo of step {step.name}")
         try:
-            with self._timeline.step(step.name, direction="undo"):
+            with tracing.span(f"undo {step.name}"), self._timeline.step(step.name, direction="undo"):
                 step.undo(work)
         finally:
             self._means.watch.leave(self._operation.id)

@@ -7,12 +7,14 @@ and changes nothing; whatever goes wrong inside a method is logged here once and
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from oslo_messaging.dispatcher import DispatcherBase
 from oslo_messaging.rpc.dispatcher import ExpectedException
 
+from volumed.model import tracing
 from volumed.model.context import RequestContext
 from volumed.model.errors import InternalError, InvalidMessage, NoSuchMethod, UnsupportedVersion, VolumedError
 from volumed.model.subject import about
@@ -83,7 +85,7 @@ class RpcDispatcher(DispatcherBase):  # type: ignore[misc]
 
     def dispatch(self, incoming: Any) -> Any:
         """Answer one message of oslo.messaging's; its errors reach the caller as they are, without our traceback."""
-        with about(*_subject(incoming.message, incoming.ctxt)):
+        with about(*_subject(incoming.message, incoming.ctxt)), _span(incoming.message, incoming.ctxt):
             return self._answer_or_tell(incoming.message, incoming.ctxt)
 
     def _answer_or_tell(self, message: Any, context: Any) -> Any:
@@ -132,6 +134,12 @@ def _subject(message: Any, context: Any) -> tuple[str | None, str | None]:
     named = (context, "request_id"), (args, "operation_id")
     request_id, operation_id = (each.get(key) if isinstance(each, Mapping) else None for each, key in named)
     return _id_or_none(request_id), _id_or_none(operation_id)
+
+
+def _span(message: Any, context: Any) -> AbstractContextManager[Any]:
+    """Of what belongs to a span already; reports and the like are nobody's."""
+    wanted = isinstance(context, Mapping) and tracing.PARENT in context
+    return tracing.span(f"rpc {_name(message)}", context) if wanted else nullcontext()
 
 
 def _id_or_none(value: Any) -> str | None:

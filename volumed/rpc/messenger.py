@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from volumed.model.context import RequestContext
 from volumed.model.errors import RpcError, ServiceUnavailable, VolumedError
+from volumed.model.tracing import carried
 from volumed.rpc.patience import Courier, within
 from volumed.rpc.pins import Pins
 from volumed.rpc.transport import is_in_process
@@ -52,7 +53,7 @@ class Messenger:
         if old := self._too_old(topic, version):
             LOG.info("cast of %s, version %s, to %s is not sent: %s is older", method, version, server or topic, old)
             return False
-        send = partial(self._send, context.to_dict(), topic, method, arguments, version, server, fanout)
+        send = partial(self._send, context.to_dict() | carried(), topic, method, arguments, version, server, fanout)
         return send() if self._courier is None else self._courier.take(send)
 
     def call(
@@ -69,7 +70,9 @@ class Messenger:
         """
         if old := self._too_old(topic, version):
             raise ServiceUnavailable(reason=f"{method} is of version {version}, and {old} does not know it yet")
-        ask = partial(self._client(topic, version, server, False).call, context.to_dict(), method, **arguments)
+        ask = partial(
+            self._client(topic, version, server, False).call, context.to_dict() | carried(), method, **arguments
+        )
         try:
             return ask() if self._courier is None else within(self._timeout + GRACE, ask)
         except _ABSENCE as error:

@@ -7,6 +7,7 @@ the others roll back without a trace.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from enum import Enum
 from math import isinf
 
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from volumed.db import operations, placements, pools, volumes
 from volumed.db.clock import SECOND
 from volumed.db.engine import Database
+from volumed.model import tracing
 from volumed.model.context import RequestContext
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import IllegalMove, NotFound, NoValidBackend
@@ -128,7 +130,7 @@ class Placer:
         if found is None:
             return Outcome.NOTHING
         operation, volume, now = found
-        with about(operation.request_id, operation.id):
+        with about(operation.request_id, operation.id), _span("place", operation):
             return self._bring_on(operation, volume, now)
 
     def _bring_on(self, operation: Operation, volume: Volume | None, now: int) -> Outcome:
@@ -211,21 +213,25 @@ class Placer:
 
 
 def _hand_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool, record: Json) -> None:
-    creating = VolumeStatus.CREATING
-    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
+    _settle(tx, volume, pool)
     if not operations.place(tx, operation.id, operation.attempt, pool.backend, record):
         raise _Taken
     _spend(tx, volume, pool)
 
 
 def _move_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool, record: Json) -> None:
-    creating = VolumeStatus.CREATING
-    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
+    _settle(tx, volume, pool)
     if not operations.move_over(tx, operation.id, operation.attempt, operation.queue, pool.backend, record):
         raise _Taken
     _spend(tx, volume, pool)
     if volume.storage_id is not None:
         pools.adjust(tx, volume.storage_id, -volume.size, -1)
+
+
+def _settle(tx: Connection, volume: Volume, pool: Pool) -> None:
+    """Let the volume be the pool's. Its row is taken first (one order for all)."""
+    creating = VolumeStatus.CREATING
+    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
 
 
 def _spend(tx: Connection, volume: Volume, pool: Pool) -> None:
@@ -239,6 +245,10 @@ def _refuse(tx: Connection, operation: Operation, volume: Volume, error: Json, r
     if not operations.refuse(tx, operation.id, operation.attempt, error, record):
         raise _Taken
     notifications.of_volume(tx, operation, volume, "create.error", VolumeStatus.ERROR, error=error)
+
+
+def _span(name: str, operation: Operation) -> AbstractContextManager[tracing.Note]:
+    return tracing.span(name, operation.args, operation_id=operation.id, attempt=operation.attempt)
 
 
 def _waiting_since(operation: Operation, now: int) -> int:

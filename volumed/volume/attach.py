@@ -5,11 +5,11 @@ The credentials were stored with the request, before the first step; they are re
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
 from volumed.db import attachments, operations, volumes
+from volumed.model.credentials import without_credentials
 from volumed.model.records import Json, Operation
 from volumed.model.states import AttachStatus, OperationState
 from volumed.operations import notifications
@@ -19,9 +19,6 @@ from volumed.operations.procedure import PoolChange
 from volumed.volume.backend import Backend, access_of, volume_ref
 from volumed.volume.exports import lock_of, settle
 from volumed.volume.work import AttachmentWork, read_attachment
-
-#: Keys of a connection's data that are the attachment's credentials: filled in from its row where it is answered.
-SECRET_KEYS = ("auth_method", "auth_username", "auth_password")
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Export:
         self._let_earlier_copies_end(work)
         settle(self.backend, work.volume)
         told = self.backend.driver.connection_info(volume_ref(work.volume), access_of(work.attachment))
-        work.connection_info = without_secrets(told)
+        work.connection_info = without_credentials(told)
 
     def undo(self, work: AttachmentWork) -> None:
         settle(self.backend, work.volume, without=work.attachment.id)
@@ -51,12 +48,6 @@ class Export:
                 raise WaitsFor(
                     kind=reader.kind, operation_id=reader.id, resource_type="volume", resource_id=work.volume.id
                 )
-
-
-def without_secrets(connection_info: Json) -> Json:
-    """The connection's information as it is stored and logged."""
-    data: dict[str, Any] = connection_info["data"]
-    return connection_info | {"data": {key: value for key, value in data.items() if key not in SECRET_KEYS}}
 
 
 class Attach:

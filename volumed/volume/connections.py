@@ -4,7 +4,7 @@ Each call becomes rows and an operation as the API would have made them; a call 
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from volumed.db.clock import now
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
-from volumed.model.credentials import new_credentials
+from volumed.model.credentials import new_credentials, with_credentials
 from volumed.model.errors import InvalidField, ServiceUnavailable
 from volumed.model.records import Attachment, Json
 from volumed.model.requests import judge
@@ -172,14 +172,7 @@ class Connections:
 
 def connection_of(attachment: Attachment) -> Json:
     """What the connector needs, with the attachment's secret filled in."""
-    stored: Json = attachment.connection_info or {}
-    credentials: Mapping[str, Any] = attachment.credentials or {}
-    secret = {
-        "auth_method": "CHAP",
-        "auth_username": credentials.get("username"),
-        "auth_password": credentials.get("password"),
-    }
-    return stored | {"data": stored.get("data", {}) | secret}
+    return with_credentials(attachment.connection_info or {"data": {}}, attachment.credentials)
 
 
 def _checked(connector: object) -> Json:

@@ -79,7 +79,7 @@ def api(
     from volumed.rpc.scheduler_client import SchedulerClient
     from volumed.rpc.volume_client import VolumeClient
 
-    defaults = {("api", "attach_timeout"): 0.3, ("quota", "volumes"): 100, ("quota", "snapshots"): 100, **options}
+    defaults = {("api", "attach_timeout"): 1.5, ("quota", "volumes"): 100, ("quota", "snapshots"): 100, **options}
     settings = conf.load(defaults=defaults)
     rows = RowExaminer(database, count_snapshot_gigabytes=True, idempotency_retention=86400)
     parts = ApiParts(settings, database, SchedulerClient(recorder), VolumeClient(recorder), ends, rows, feed)

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from tests.lab.generated_requests import Request
 
 #: What a target tells a client, without credentials.
-CONNECTION = {"driver_volume_type": "iscsi", "data": {"target_portal": "127.0.0.1:3260", "target_lun": 1}}
+#: As the attach stores it: without the credentials.
+CONNECTION = {
+    "driver_volume_type": "iscsi",
+    "data": {"target_portal": "127.0.0.1:3260", "target_lun": 1, "auth_method": "CHAP"},
+}
 
 #: Projects that tests write into paths.
 PROJECTS = frozenset({"p1", "p2", "ops"})

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -91,6 +91,24 @@ def test_while_it_stops_what_runs_is_answered_and_what_comes_on_a_kept_connectio
         for wire in (kept, sending):
             refusal(wire.answer())
             assert wire.is_closed()
+
+
+def test_whoever_has_come_when_it_stops_is_sent_elsewhere_and_not_cut_off() -> None:
+    service = HttpService(Address("127.0.0.1", 0), 1, PATIENCE)
+    # Nobody accepts yet: all of them have come when it stops, one with its request on the way.
+    with ExitStack() as open_:
+        wires = [Wire(open_.enter_context(socket.create_connection(service._server.bind_addr))) for _ in range(3)]
+        for wire, asked in zip(wires, (ASKED, SENT, ASKED[:9]), strict=True):
+            wire.send(asked)
+        stopping = threading.Thread(target=service.stop)
+        stopping.start()
+        until(lambda: service._server.socket is None)
+        wires[2].send(ASKED[9:])
+        for wire in wires:
+            refusal(wire.answer())
+        stopping.join(PATIENCE)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(service._server.bind_addr)
 
 
 def test_who_finds_no_place_in_the_queue_is_told_when_to_come_again(

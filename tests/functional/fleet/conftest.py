@@ -43,15 +43,20 @@ def until(look: Callable[[], Any]) -> Any:
 def make_fleet() -> Iterator[MakeFleet]:
     """Start a fleet with the nodes of these names beside its first one; at the end nothing is left of it.
 
-    ``database``: where its rows are, in place of the run's PostgreSQL.
+    ``database``: where its rows are, in place of the run's PostgreSQL. ``kind``: how its services run;
+    ``parts``: more of its own.
     """
     with ExitStack() as made:
 
         def make(
-            *nodes: str, configuration: str = QUICK, database: AbstractContextManager[str] | None = None
+            *nodes: str,
+            configuration: str = QUICK,
+            database: AbstractContextManager[str] | None = None,
+            kind: type[FleetDaemon] = FleetDaemon,
+            **parts: str,
         ) -> FleetDaemon:
             url = made.enter_context(database) if database is not None else None
-            fleet = FleetDaemon(Path(tempfile.mkdtemp(prefix="volumed-")), database_url=url)
+            fleet = kind(Path(tempfile.mkdtemp(prefix="volumed-")), database_url=url, **parts)
             fleet.state.mkdir(mode=0o700)
             (fleet.state / "volumed.conf").touch(mode=0o600)
             (fleet.state / "volumed.conf").write_text(configuration)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy
 
 from tests.functional.fleet.conftest import QUICK, MakeFleet, until
 from tests.lab.daemon import PATIENCE
 from tests.lab.faulty_driver import Faults
+from tests.lab.proxy import Proxy
 
 pytestmark = [pytest.mark.part("rabbitmq-server"), pytest.mark.part("postgres")]
 
@@ -91,22 +93,36 @@ def test_a_reload_takes_over_what_may_change_and_drops_nothing(make_fleet: MakeF
         rest.make_volume()
 
 
-def test_services_wait_for_their_database_and_say_so(tmp_path: Path, make_fleet: MakeFleet) -> None:
+def test_a_service_waits_for_its_database_also_for_one_that_vanishes_while_it_starts(
+    tmp_path: Path, make_fleet: MakeFleet
+) -> None:
     fleet = make_fleet()
-    aside = (fleet.state / "fleet.conf").read_text()
-    nowhere = tmp_path / "fleet.conf"
-    nowhere.touch(mode=0o600)
-    nowhere.write_text(aside.replace(fleet.database_url, "postgresql+psycopg://volumed@127.0.0.1:9/volumed"))
-    command = [sys.executable, "-m", "volumed.cmd.service", "scheduler", "--config-file", str(nowhere)]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url = sqlalchemy.make_url(fleet.database_url)
+    own, log = tmp_path / "own.conf", tmp_path / "log"
+    with Proxy(url.port or 0) as proxy, log.open("w") as output:
+        proxy.refuse()
+        own.touch(mode=0o600)
+        own.write_text(
+            f"[DEFAULT]\nhost = other\nstate_path = {tmp_path}\n[database]\n"
+            f"connection = {url.set(port=proxy.port).render_as_string(hide_password=False)}\n"
+        )
+        command = [sys.executable, "-m", "volumed.cmd.service", "scheduler", *fleet.files(), "--config-file", str(own)]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            until(lambda: "waits for the database" in (tmp_path / "log").read_text())
+            until(lambda: "waits for the database" in log.read_text())
+            # It answers, and is gone when it is asked for the schema; and again, when the service is to be recorded.
+            for said in (b"alembic_version", b"UPDATE services"):
+                assert proxy.refuse_from(said).wait(PATIENCE)
+                waits = log.read_text().count("waits for the database")
+                until(lambda waits=waits: log.read_text().count("waits for the database") > waits)
+            proxy.restore()
+            until(lambda: "service volumed-scheduler on other has started" in log.read_text())
             process.terminate()
             assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
             process.wait()
+    assert "Traceback" not in log.read_text()
 
 
 @pytest.mark.parametrize("service", ["api", "scheduler", "volume"])

@@ -3,11 +3,13 @@
 A create that no backend has yet is ended here, at once: there is nothing to undo.
 """
 
+from contextlib import suppress
+
 from sqlalchemy import Connection
 
 from volumed.db import operations, volumes
 from volumed.model.context import RequestContext
-from volumed.model.errors import Cancelled, InvalidStatus, NotCancellable
+from volumed.model.errors import Cancelled, InvalidStatus, NotCancellable, NotFound
 from volumed.model.records import Json, Operation
 from volumed.model.requests import CANCELLATIONS, Cancellation
 from volumed.model.states import ENDED, VolumeStatus
@@ -22,8 +24,9 @@ def cancel(tx: Connection, caller: RequestContext, operation_id: str) -> Operati
     Raises ``InvalidStatus`` for one that has ended, ``NotCancellable`` where there is no way back.
     """
     known = operations.get(tx, operation_id)
-    if known.resource_type == "volume" and volumes.find(tx, known.resource_id) is not None:
-        volumes.touch(tx, known.resource_id)  # the scheduler and the end of the operation take it, too
+    if known.resource_type == "volume":
+        with suppress(NotFound):  # it went, maybe at this moment: the operation says that it has ended
+            volumes.touch(tx, known.resource_id)  # the scheduler and the end of the operation take it, too
     found = operations.get(tx, operation_id)
     only_unbegun = _judge(found) is Cancellation.UNTIL_BEGUN
     if found.kind == "volume.create" and found.queue == operations.SCHEDULER_QUEUE:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from volumed.api.moments import spelled
+from volumed.model import credentials
 from volumed.model.records import Attachment, Json
 
 
@@ -32,13 +33,7 @@ def with_credentials(attachment: Attachment) -> Json:
     info = attachment.connection_info
     if info is None:
         return {}
-    data = dict(info["data"])
-    if attachment.credentials is not None:
-        data |= {
-            "auth_method": "CHAP",
-            "auth_username": attachment.credentials["username"],
-            "auth_password": attachment.credentials["password"],
-        }
+    data = dict(credentials.with_credentials(info, attachment.credentials)["data"])
     data.setdefault("access_mode", attachment.attach_mode)
     data.setdefault("encrypted", False)
     return info | {"data": data}

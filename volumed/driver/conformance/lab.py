@@ -31,6 +31,9 @@ class DataPath(Protocol):
     #: False where the target lets everybody in, such as a fake one: then refusals are not tested.
     authenticates: bool
 
+    def initiator(self, username: str) -> str | None:
+        """The name under which it logs in as ``username``; None where the target lets in whoever knows the secret."""
+
     def write_pattern(self, info: ConnectionInfo, pattern: int, offset: int, length: int) -> None:
         """Write ``length`` bytes of the value ``pattern`` from ``offset``, flushed."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from volumed.driver.conformance.lab import Lab
-from volumed.driver.interface import Access, Driver, SnapshotRef, VolumeRef
+from volumed.driver.interface import Access, Driver, Purges, SnapshotRef, VolumeRef
 
 GIB = 1024**3
 MIB = 1024**2
@@ -42,7 +42,7 @@ class Stage:
     def access(self, user: str, password: str | None = None) -> Access:
         return Access(
             attachment_id=f"{self.name}-{user}",
-            initiator=None,
+            initiator=self.lab.data.initiator(f"{self.name}-{user}"),
             read_only=False,
             username=f"{self.name}-{user}",
             password=password or f"secret-of-{user}-123",
@@ -71,7 +71,19 @@ class Stage:
             driver.delete_snapshot(snapshot)
         for volume in (self.volume, self.source):
             driver.remove_export(volume)
-            driver.delete(volume)
+            delete(driver, volume)
+
+
+def delete(driver: Driver, volume: VolumeRef) -> None:
+    """Delete the volume and purge what remains of it."""
+    if driver.delete(volume) is not None:
+        purge(driver, volume)
+
+
+def purge(driver: Driver, volume: VolumeRef) -> None:
+    """Free what a delete left of the volume."""
+    assert isinstance(driver, Purges), "who leaves remains must be able to purge them"
+    driver.purge(volume, _progress)
 
 
 Act = Callable[[Stage, Driver], object]
@@ -128,7 +140,7 @@ def _snapshot_has_data(stage: Stage, driver: Driver) -> None:
 
 
 def _delete_volume(stage: Stage, driver: Driver) -> None:
-    driver.delete(stage.volume)
+    delete(driver, stage.volume)
 
 
 def _is_gone(stage: Stage, driver: Driver) -> None:

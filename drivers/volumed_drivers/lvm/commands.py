@@ -1,0 +1,210 @@
+"""The room that speaks LVM: one read for many questions, one command a change, each bounded in time.
+
+Never reads messages: whether something is absent, full or in use is asked for and answered in JSON. Knows nothing of
+volumes and snapshots.
+"""
+
+import json
+import shlex
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from volumed.driver.commands import Completed, run
+from volumed.driver.crash import crash_point
+from volumed.driver.errors import BackendUnreachable
+
+#: Where udevd listens; without it LVM must make its nodes itself, or it waits for ever. Source: lvm.conf(5), udev_sync.
+UDEV = Path("/run/udev/control")
+
+_GROUP_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_tags,pv_count"
+_FIELDS = (
+    f"{_GROUP_FIELDS.removesuffix(',pv_count')},lv_name,lv_uuid,lv_size,lv_tags,segtype,origin,pool_lv,data_percent,"
+    "metadata_percent,lv_metadata_size,lv_active,lv_device_open"
+)
+
+
+class Refused(Exception):
+    """LVM did not do it; ``reason`` is its words, for people. What is so now must be asked for."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalVolume:
+    """One, as it was read. Sizes in bytes; ``origin`` and ``pool`` are empty where it has none."""
+
+    name: str
+    size: int
+    tags: frozenset[str] = frozenset()
+    segtype: str = ""
+    origin: str = ""
+    pool: str = ""
+    data_percent: float | None = None
+    metadata_percent: float | None = None
+    metadata_size: int = 0
+    active: bool = True
+    open: bool = False
+
+    @property
+    def data_bytes(self) -> int:
+        """What is written of it, where that is known; else all of it."""
+        return self.size if self.data_percent is None else int(self.size * self.data_percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The volume group with everything in it, at one moment. Sizes in bytes."""
+
+    uuid: str
+    size: int
+    free: int
+    extent: int
+    tags: frozenset[str]
+    volumes: Mapping[str, LogicalVolume]
+
+    def snapshots_of(self, name: str) -> Iterable[LogicalVolume]:
+        return (volume for volume in self.volumes.values() if volume.origin == name)
+
+
+class Lvm:
+    """One volume group. Safe to be used by several threads."""
+
+    def __init__(self, backend: str, options: Any) -> None:
+        self.group = options.volume_group
+        self._backend = backend
+        self._helper = shlex.split(options.lvm_root_helper)
+        self._timeout = options.lvm_command_timeout
+        self._interval = options.lvm_read_interval
+        self._environment = _environment(options)
+        self._known: Group | None = None
+        self._known_at = 0.0
+        self._guard = threading.Lock()
+
+    def device(self, name: str) -> str:
+        return f"/dev/{self.group}/{name}"
+
+    def look(self) -> Group:
+        """The group as it is now: one command. Raises ``BackendUnreachable`` when there is no such group."""
+        begun = time.monotonic()
+        rows = self._report("vgs", _FIELDS)
+        if not rows:  # a group with nothing in it has no rows of its volumes
+            rows = [row | {"lv_name": ""} for row in self._report("vgs", _GROUP_FIELDS)]
+        if not rows:
+            raise BackendUnreachable(backend=self._backend, reason=f"LVM says nothing of volume group {self.group}")
+        group = _group(rows)
+        with self._guard:
+            self._known, self._known_at = group, begun
+        return group
+
+    def known(self) -> Group:
+        """The group as it was read within the interval, with what we have done since; read again after that."""
+        with self._guard:
+            if self._known is not None and time.monotonic() - self._known_at < self._interval:
+                return self._known
+        return self.look()
+
+    def change(self, point: str, *command: str) -> None:
+        """Run one command that changes something, between two crash points. Raises ``Refused``, ``OutcomeUnknown``."""
+        crash_point(f"lvm.{point}.before")
+        done = self._run([*command])
+        if done.status != 0:
+            raise Refused(done.reason)
+        crash_point(f"lvm.{point}.after")
+
+    def made(self, volume: LogicalVolume) -> None:
+        """Have what is known include ``volume``, until it is read again."""
+        with self._guard:
+            if self._known is not None and volume.name not in self._known.volumes:
+                self._known = replace(
+                    self._known,
+                    volumes={**self._known.volumes, volume.name: volume},
+                    free=self._known.free - (0 if volume.pool else volume.size),
+                )
+
+    def gone(self, name: str) -> None:
+        """Have what is known not include ``name``, until it is read again."""
+        with self._guard:
+            if self._known is not None and (volume := self._known.volumes.get(name)) is not None:
+                self._known = replace(
+                    self._known,
+                    volumes={other: each for other, each in self._known.volumes.items() if other != name},
+                    free=self._known.free + (0 if volume.pool else volume.size),
+                )
+
+    def forget(self) -> None:
+        """Something changed that is not told: what is known is read again."""
+        with self._guard:
+            self._known = None
+
+    def _report(self, command: str, fields: str) -> list[dict[str, str]]:
+        options = ["--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields]
+        done = self._run([command, *options, self.group])
+        if done.status != 0:
+            raise BackendUnreachable(backend=self._backend, reason=f"volume group {self.group}: {done.reason}")
+        try:
+            rows: list[dict[str, str]] = json.loads(done.output)["report"][0]["vg"]
+        except (ValueError, LookupError) as error:
+            reason = f"{command} answered what is no report: {done.output[:200]!r}"
+            raise BackendUnreachable(backend=self._backend, reason=reason) from error
+        return rows
+
+    def _run(self, command: list[str]) -> Completed:
+        environment = self._environment | ({} if UDEV.exists() else {"DM_DISABLE_UDEV": "1"})
+        if self._helper:  # sudo(8) passes no environment on
+            words = [f"{name}={value}" for name, value in (environment | {"LC_ALL": "C"}).items()]
+            command = [*self._helper, "env", *words, *command]
+        return run(self._backend, command, self._timeout, {**environment, "PATH": _PATH})
+
+
+#: Where LVM's commands are; a service's own path may lack the folders of the administrator.
+_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+
+def _environment(options: Any) -> dict[str, str]:
+    environment = {"LVM_SUPPRESS_FD_WARNINGS": "1"} if options.lvm_suppress_fd_warnings else {}
+    configuration = Path(options.lvm_conf_file or "")
+    if options.lvm_conf_file and configuration.is_file():
+        environment["LVM_SYSTEM_DIR"] = str(configuration.parent)
+    return environment
+
+
+def _group(rows: list[dict[str, str]]) -> Group:
+    first = rows[0]
+    return Group(
+        uuid=first["vg_uuid"],
+        size=int(first["vg_size"]),
+        free=int(first["vg_free"]),
+        extent=int(first["vg_extent_size"]),
+        tags=_tags(first["vg_tags"]),
+        volumes={row["lv_name"]: _volume(row) for row in rows if row["lv_name"]},
+    )
+
+
+def _volume(row: Mapping[str, str]) -> LogicalVolume:
+    return LogicalVolume(
+        name=row["lv_name"],
+        size=int(row["lv_size"]),
+        tags=_tags(row["lv_tags"]),
+        segtype=row["segtype"],
+        origin=row["origin"],
+        pool=row["pool_lv"],
+        data_percent=_number(row["data_percent"]),
+        metadata_percent=_number(row["metadata_percent"]),
+        metadata_size=int(row["lv_metadata_size"] or 0),
+        active=row["lv_active"] == "active",
+        open=row["lv_device_open"] == "open",
+    )
+
+
+def _tags(words: str) -> frozenset[str]:
+    return frozenset(word for word in words.split(",") if word)
+
+
+def _number(word: str) -> float | None:
+    return float(word) if word else None

@@ -1,0 +1,137 @@
+"""What thin and thick volumes share: how they are found, activated and removed, and how a refusal becomes an error.
+
+Knows LVM's answers; knows nothing of exports.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendNotFound, BackendUnreachable
+from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
+from volumed_drivers.lvm.filling import Position, size_of
+from volumed_drivers.lvm.names import Names
+
+
+@dataclass(frozen=True)
+class Site:
+    """One backend's place: its group, its names, and a folder of this node for notes."""
+
+    backend: str
+    lvm: Lvm
+    names: Names
+    notes: Path
+    options: Any
+
+    def labels(self, name: str, *more: str) -> list[str]:
+        """The options that tag the logical volume ``name`` as ours."""
+        return [word for tag in (*self.names.tags(name), *more) for word in ("--addtag", tag)]
+
+    def path(self, name: str) -> str:
+        """How LVM's commands are told ``name``."""
+        return f"{self.lvm.group}/{name}"
+
+    def position(self, device: str) -> Position:
+        """How far the device is filled: noted by its unique id, so that another of its name begins anew."""
+        number = os.stat(device).st_rdev
+        unique = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/dm/uuid").read_text().strip()
+        return Position(self.notes / f"{unique}.at")
+
+    def find(self, name: str, what: str, group: Group | None = None) -> LogicalVolume:
+        """The logical volume, in ``group`` or as it is now. Raises ``BackendNotFound``."""
+        found = (group or self.lvm.look()).volumes.get(name)
+        if found is None:
+            raise BackendNotFound(what=what, backend=self.backend)
+        return found
+
+    def full(self, what: str, reason: str) -> BackendFull:
+        return BackendFull(backend=self.backend, what=what, reason=reason)
+
+    def failed(self, what: str, refused: Refused) -> BackendError:
+        """LVM refused, and nothing that we know is the cause."""
+        return BackendUnreachable(backend=self.backend, reason=f"{what}: {refused.reason}")
+
+    def activate(self, name: str) -> None:
+        """Have its device there. Snapshots are skipped by LVM unless told not to. Raises ``Refused``."""
+        self.lvm.change("activate", "lvchange", "-y", "-ay", "-K", self.path(name))
+
+    def device(self, name: str, what: str) -> tuple[str, int]:
+        """The path of its device, activated if it is not, and its size in bytes. Raises ``BackendNotFound``."""
+        path = self.lvm.device(name)
+        for attempt in (1, 2):
+            try:
+                return path, size_of(path)
+            except OSError as error:
+                if attempt == 2:
+                    raise BackendUnreachable(backend=self.backend, reason=f"{path}: {error.strerror}") from error
+                self._activate(name, what)
+        raise AssertionError
+
+    def remove(self, name: str, what: str) -> None:
+        """Remove the logical volume; an absent one is fine. Raises ``BackendBusy`` naming who has it open."""
+        with contextlib.suppress(OSError):
+            self.position(self.lvm.device(name)).forget()
+        try:
+            self.lvm.change("remove", "lvremove", "-y", self.path(name))
+        except Refused as refused:
+            found = self.lvm.look().volumes.get(name)
+            if found is not None:
+                self.refuse_open(found, what)
+                raise self.failed(what, refused) from refused
+        self.lvm.gone(name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Raises ``Refused``."""
+        self.lvm.change("rename", "lvrename", "-y", self.lvm.group, old, new)
+        self.lvm.forget()
+
+    def refuse_open(self, found: LogicalVolume, what: str) -> None:
+        """Raise ``BackendBusy`` when somebody has it open."""
+        if found.open:
+            raise BackendBusy(what=what, backend=self.backend, reason=f"open: {_holders(self.lvm.device(found.name))}")
+
+    @contextmanager
+    def translated(self, what: str) -> Iterator[None]:
+        """Say in the backend's family what the system says of a device."""
+        try:
+            yield
+        except OSError as error:
+            raise BackendUnreachable(backend=self.backend, reason=f"{what}: {error.strerror or error}") from error
+
+    def _activate(self, name: str, what: str) -> None:
+        try:
+            self.activate(name)
+        except Refused as refused:
+            self.find(name, what)
+            raise self.failed(what, refused) from refused
+
+
+def _holders(path: str) -> str:
+    """Who has the device open, as far as this process may see: devices upon it, and processes."""
+    try:
+        number = os.stat(path).st_rdev
+    except OSError:
+        return "by somebody"
+    upon = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders")
+    found = [f"device {each.name}" for each in (upon.iterdir() if upon.is_dir() else ())]
+    return ", ".join([*found, *_processes(number)]) or "by somebody"
+
+
+def _processes(number: int) -> Iterator[str]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(_is_device(descriptor, number) for descriptor in (process / "fd").iterdir()):
+                yield f"process {process.name} ({(process / 'comm').read_text().strip()})"
+        except OSError:
+            continue
+
+
+def _is_device(descriptor: Path, number: int) -> bool:
+    try:
+        return descriptor.stat().st_rdev == number
+    except OSError:
+        return False

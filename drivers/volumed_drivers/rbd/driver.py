@@ -1,0 +1,259 @@
+"""Volumes as images of one Ceph pool, reached by whoever has a key of the cluster: there is no target in between.
+
+Puts the parts together and says in the backend's family what they raise. Knows nothing of status or RPC.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from volumed.driver.errors import BackendBusy, BackendInvalid
+from volumed.driver.interface import (
+    Access,
+    ActualExport,
+    Capabilities,
+    Facts,
+    Leftover,
+    PoolCapabilities,
+    Progress,
+    Remains,
+    SnapshotRef,
+    VolumeRef,
+)
+from volumed.driver.registry import Setup
+from volumed_drivers.rbd.connection import Connection
+from volumed_drivers.rbd.found import Found
+from volumed_drivers.rbd.headers import Headers
+from volumed_drivers.rbd.images import Images
+from volumed_drivers.rbd.monitors import monitors
+from volumed_drivers.rbd.names import Marker, is_clone_snapshot, snapshot_name, volume_name
+from volumed_drivers.rbd.opened import refuse_if_watched
+from volumed_drivers.rbd.options import OPTIONS
+from volumed_drivers.rbd.register import Register
+from volumed_drivers.rbd.stats import GIB, Stats
+from volumed_drivers.rbd.trash import Trash
+
+VERSION = "1.0"
+
+#: Bits of a byte of a MiB: an object of 1 MiB has the order 20.
+MIB_ORDER = 20
+
+
+class RbdDriver:
+    """The ``rbd`` driver: one pool, or one namespace of it."""
+
+    OPTIONS = OPTIONS
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._options = setup, setup.options
+        self._backend = setup.backend
+        self._connection = Connection(setup.backend, setup.options)
+        self._headers = Headers(self._connection)
+        self._marker = Marker(setup.owner)
+        self._register = Register(self._connection, setup.owner)
+        order = MIB_ORDER + int(math.log2(setup.options.rbd_store_chunk_size))
+        self._images = Images(self._connection, self._headers, self._register, self._marker, order)
+        delay = setup.options.deferred_deletion_delay if setup.options.enable_deferred_deletion else 0
+        self._trash = Trash(self._images, delay)
+        self._found = Found(self._images, self._trash)
+        self._stats = Stats(self._connection, self._headers, self._marker, setup.options.rbd_pool)
+        self._storage_id = ""
+
+    # --- itself ------------------------------------------------------------------------------------------------------
+
+    def do_setup(self) -> None:
+        with self._connection.translated(f"pool {self._connection.place}", changes=True):
+            self._storage_id = f"{self._connection.fsid}/{self._connection.place}"
+            self._register.prepare()
+
+    def check_for_setup_error(self) -> None:
+        size = self._options.rbd_store_chunk_size
+        if size & (size - 1):
+            raise BackendInvalid(
+                backend=self._backend,
+                what=f"[{self._backend}] rbd_store_chunk_size = {size}",
+                reason="it is not a power of 2",
+            )
+        with self._connection.translated(f"pool {self._connection.place}"):
+            self._connection.modules.rbd.RBD().list(self._connection.ioctx)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def check_health(self) -> bool:
+        """There is nothing beside us that could die; who was let in is written in the pool."""
+        return False
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            driver="rbd",
+            storage_protocol="ceph",
+            vendor_name="volumed",
+            driver_version=VERSION,
+            online_extend_support=True,
+            multiattach=True,
+            snapshot_attached_support=True,
+            pools=(self._pool_capabilities(),),
+        )
+
+    def _pool_capabilities(self) -> PoolCapabilities:
+        with self._connection.translated(f"the figures of pool {self._connection.place}"):
+            figures = self._stats.figures()
+        foreign = self._stats.foreign()
+        return PoolCapabilities(
+            name=self._options.rbd_pool,
+            storage_id=self._storage_id,
+            total_gib=None if figures.total is None else figures.total / GIB,
+            free_gib=None if figures.free is None else figures.free / GIB,
+            foreign_gib=(foreign if figures.total is None else min(foreign, figures.total)) / GIB,
+            reserved_percentage=self._options.reserved_percentage,
+            max_over_subscription_ratio=self._options.max_over_subscription_ratio,
+            thin_provisioning=True,
+            features={"namespace": self._options.rbd_namespace},
+        )
+
+    # --- volumes -----------------------------------------------------------------------------------------------------
+
+    def create(self, volume: VolumeRef) -> Facts:
+        with self._changing(volume):
+            self._images.create(volume.id, volume.size * GIB)
+        return {}
+
+    def create_from_snapshot(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
+        with self._changing(volume):
+            self._images.clone(volume.id, snapshot.volume.id, snapshot_name(snapshot.id), volume.size * GIB)
+        return {}
+
+    def create_from_volume(self, volume: VolumeRef, source: VolumeRef, progress: Progress) -> Facts:
+        with self._changing(volume):
+            self._images.clone_of_volume(volume.id, source.id, volume.size * GIB)
+        return {}
+
+    def extend(self, volume: VolumeRef, new_size: int) -> None:
+        with self._changing(volume):
+            self._images.extend(volume.id, new_size * GIB)
+
+    def delete(self, volume: VolumeRef) -> Remains | None:
+        with self._changing(volume):
+            self._delete(volume.id)
+            left = [entry.image_id for entry in self._trash.entries(volume.id)]
+        if not left:
+            return None
+        return Remains(f"image {', '.join(left)} in the trash of {self._connection.place}")
+
+    def _delete(self, volume_id: str) -> None:
+        intent = self._register.intent(volume_id)
+        found = self._headers.find(volume_name(volume_id))
+        if found is not None and self._marker.is_whole(found.metadata, volume_id):
+            self._refuse_if_needed(volume_id)
+            self._trash.move(volume_id)
+        elif intent is not None:
+            self._images.discard(volume_id, intent)
+        elif found is not None:
+            raise self._images.foreign(volume_id)
+        if intent is not None:
+            self._register.forget_intent(volume_id)
+
+    def _refuse_if_needed(self, volume_id: str) -> None:
+        what, found = f"volume {volume_id}", self._images.needed(volume_id)
+        taken = [snapshot.name for snapshot in found.user_snapshots if not is_clone_snapshot(snapshot.name)]
+        if taken:
+            raise BackendBusy(what=what, backend=self._backend, reason=f"it has snapshots: {', '.join(sorted(taken))}")
+        refuse_if_watched(self._connection, what, found.image_id)
+
+    def purge(self, volume: VolumeRef, progress: Progress) -> None:
+        with self._changing(volume):
+            for entry in list(self._trash.entries(volume.id)):
+                self._trash.purge(entry, progress)
+
+    def has_volume(self, volume: VolumeRef) -> bool:
+        with self._connection.translated(f"volume {volume.id}"):
+            found = self._images.whole(volume.id)
+        return found is not None and found.size >= volume.size * GIB
+
+    # --- snapshots ---------------------------------------------------------------------------------------------------
+
+    def create_snapshot(self, snapshot: SnapshotRef, attached: bool, progress: Progress) -> Facts:
+        with self._connection.translated(f"snapshot {snapshot.id}", changes=True):
+            self._images.take_snapshot(snapshot.volume.id, snapshot_name(snapshot.id))
+        return {}
+
+    def delete_snapshot(self, snapshot: SnapshotRef) -> None:
+        with self._connection.translated(f"snapshot {snapshot.id}", changes=True):
+            self._images.remove_snapshot(snapshot.volume.id, snapshot_name(snapshot.id))
+
+    def has_snapshot(self, snapshot: SnapshotRef) -> bool:
+        with self._connection.translated(f"snapshot {snapshot.id}"):
+            found = self._images.whole(snapshot.volume.id)
+            taken = None if found is None else found.snapshot(snapshot_name(snapshot.id))
+        return taken is not None and taken.size >= snapshot.size * GIB
+
+    # --- exports: nobody stands between a client and the cluster, so this is who was let in by volumed --------------
+
+    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
+        with self._changing(volume):
+            self._images.needed(volume.id)
+            self._register.let_in(volume.id, list(accesses))
+
+    def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
+        with self._changing(volume):
+            self._register.shut_out(volume.id)
+
+    def exports(self) -> Mapping[str, ActualExport]:
+        with self._connection.translated(f"the register of {self._connection.place}"):
+            return {volume_id: self._export(volume_id, told) for volume_id, told in self._register.let_in_now()}
+
+    def _export(self, volume_id: str, told: Mapping[str, Sequence[str]]) -> ActualExport:
+        found = self._images.whole(volume_id)
+        return ActualExport(
+            volume_id=volume_id,
+            path=None if found is None else f"{self._connection.place}/{volume_name(volume_id)}",
+            size_bytes=0 if found is None else found.size,
+            usernames=frozenset(told["usernames"]),
+            initiators=frozenset(told["initiators"]),
+            sessions=(),
+        )
+
+    def connection_info(self, volume: VolumeRef, access: Access) -> dict[str, Any]:
+        """Whatever os-brick's RBD connector reads; the key itself is known to the client already, or to libvirt."""
+        with self._connection.translated("the monitors"):
+            addresses = monitors(self._connection)
+        options = self._options
+        return {
+            "driver_volume_type": "rbd",
+            "data": {
+                "name": f"{self._connection.place}/{volume_name(volume.id)}",
+                "hosts": [address.host for address in addresses],
+                "ports": [str(address.port) for address in addresses],
+                "cluster_name": options.rbd_cluster_name,
+                "auth_enabled": True,
+                "auth_method": "cephx",
+                "auth_username": options.rbd_user or "admin",
+                "secret_type": "ceph",
+                "secret_uuid": options.rbd_secret_uuid,
+                "volume_id": volume.id,
+                "discard": options.report_discard_supported,
+                "access_mode": "ro" if access.read_only else "rw",
+            },
+        }
+
+    # --- what is there -----------------------------------------------------------------------------------------------
+
+    def audit(self) -> Sequence[Leftover]:
+        with self._connection.translated(f"pool {self._connection.place}"):
+            found = list(self._found.data())
+            exported = [
+                Leftover("export", volume_id, f"{self._connection.place}/{volume_name(volume_id)}", "in the register")
+                for volume_id, _ in self._register.let_in_now()
+            ]
+        return found + exported
+
+    def remove_leftover(self, leftover: Leftover) -> None:
+        with self._connection.translated(leftover.where, changes=True):
+            if leftover.kind == "export" and leftover.id is not None:
+                self._register.shut_out(leftover.id)
+            else:
+                self._found.remove(leftover)
+
+    def _changing(self, volume: VolumeRef) -> Any:
+        return self._connection.translated(f"volume {volume.id}", changes=True)

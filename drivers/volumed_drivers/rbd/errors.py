@@ -1,0 +1,61 @@
+"""What Ceph's modules raise, said in the backend's family.
+
+Knows error numbers; knows nothing of images.
+"""
+
+import errno
+
+from volumed.driver.errors import (
+    BackendBusy,
+    BackendError,
+    BackendFull,
+    BackendInvalid,
+    BackendNotFound,
+    BackendUnreachable,
+    OutcomeUnknown,
+)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_INVALID = frozenset({errno.EINVAL, errno.EDOM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EFBIG, errno.ERANGE})
+_REFUSED = frozenset({errno.EPERM, errno.EACCES})
+
+#: After these the connection is not to be trusted any more: no answer, cut off, another key.
+_LOST = frozenset({errno.ETIMEDOUT, errno.ESHUTDOWN, errno.ENOTCONN, *_REFUSED})
+
+
+def number(error: Exception) -> int:
+    """The positive error number; 0 where there is none."""
+    return abs(int(getattr(error, "errno", 0) or 0))
+
+
+def is_missing(error: Exception) -> bool:
+    return number(error) == errno.ENOENT
+
+
+def is_there(error: Exception) -> bool:
+    return number(error) == errno.EEXIST
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the connection should be made anew."""
+    return number(error) in _LOST or type(error).__name__ == "RadosStateError"
+
+
+def translated(backend: str, what: str, error: Exception, changes: bool) -> BackendError:
+    """``changes``: the call changes something, so that nobody knows what an unanswered one did."""
+    found, reason = number(error), " ".join(str(error).split())
+    if found == errno.ENOENT:
+        return BackendNotFound(what=what, backend=backend)
+    if found == errno.EBUSY:
+        return BackendBusy(what=what, backend=backend, reason=reason)
+    if found in _FULL:
+        return BackendFull(backend=backend, what=what, reason=f"the pool is full or at its quota ({reason})")
+    if found in _INVALID:
+        return BackendInvalid(backend=backend, what=what, reason=reason)
+    if found in _REFUSED:
+        return BackendUnreachable(
+            backend=backend, reason=f"{what}: the key does not allow it or is not valid ({reason})"
+        )
+    if found == errno.ETIMEDOUT and changes:
+        return OutcomeUnknown(what=what, backend=backend, reason=f"no answer of the cluster in time ({reason})")
+    return BackendUnreachable(backend=backend, reason=f"{what}: {reason}")

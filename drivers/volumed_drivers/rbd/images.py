@@ -1,0 +1,231 @@
+"""Images and their snapshots: made, grown, cloned, found.
+
+An image is a volume once it has the volume's mark: that comes last. Before the first effect the register knows what is
+about to be made; what it knows and has no mark was left by a kill, is removed, and made again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from volumed.driver.crash import crash_point
+from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendNotFound
+from volumed_drivers.rbd import errors
+from volumed_drivers.rbd.connection import Connection
+from volumed_drivers.rbd.headers import Header, Headers
+from volumed_drivers.rbd.names import Marker, clone_snapshot_name, volume_name
+from volumed_drivers.rbd.opened import opened
+from volumed_drivers.rbd.register import Register
+
+#: Names of clones that a refusal quotes.
+MOST_QUOTED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Of one pool. ``order``: objects have 2 to this power of bytes. Raises as Ceph's modules do, and the family."""
+
+    connection: Connection
+    headers: Headers
+    register: Register
+    marker: Marker
+    order: int
+
+    def whole(self, volume_id: str) -> Header | None:
+        """The volume's image if it is complete."""
+        found = self.headers.find(volume_name(volume_id))
+        return found if found is not None and self.marker.is_whole(found.metadata, volume_id) else None
+
+    def needed(self, volume_id: str) -> Header:
+        """The same, or ``BackendNotFound``."""
+        found = self.whole(volume_id)
+        if found is None:
+            raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
+        return found
+
+    def create(self, volume_id: str, size: int) -> None:
+        """An image of ``size`` bytes that reads as zeros."""
+
+        def make() -> None:
+            crash_point("rbd.create.before")
+            self._rbd.create(self.connection.ioctx, volume_name(volume_id), size, order=self.order)
+            crash_point("rbd.create.after")
+
+        self._make(volume_id, {}, make)
+
+    def clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> None:
+        """A clone of the source's snapshot, grown to ``size`` bytes. ``BackendNotFound``."""
+        if self.whole(volume_id) is not None:
+            self._make(volume_id, {}, lambda: None)
+            return
+        taken = self.needed(source_id).snapshot(snapshot)
+        if taken is None:
+            raise BackendNotFound(what=snapshot.replace("-", " ", 1), backend=self.connection.backend)
+        self._make(volume_id, {}, lambda: self._clone(volume_id, source_id, snapshot, max(size, taken.size)))
+
+    def clone_of_volume(self, volume_id: str, source_id: str, size: int) -> None:
+        """A clone of the source as it is now, grown to ``size`` bytes. ``BackendNotFound``."""
+        if self.whole(volume_id) is not None:
+            self._make(volume_id, {}, lambda: None)
+            return
+        snapshot = clone_snapshot_name(volume_id)
+        wanted = max(size, self.needed(source_id).size)
+
+        def make() -> None:
+            self.take_snapshot(source_id, snapshot)
+            self._clone(volume_id, source_id, snapshot, wanted)
+            self.remove_snapshot(source_id, snapshot)
+
+        self._make(volume_id, {"image": volume_name(source_id), "snapshot": snapshot}, make)
+
+    def extend(self, volume_id: str, size: int) -> None:
+        """Grow to ``size`` bytes; never shrinks."""
+        found = self.needed(volume_id)
+        if found.size < size:
+            self._resize(found.image_id, size)
+
+    def take_snapshot(self, volume_id: str, name: str) -> None:
+        """One that is there is fine."""
+        found = self.needed(volume_id)
+        if found.snapshot(name) is not None:
+            return
+        crash_point("rbd.snapshot.before")
+        with opened(self.connection, image_id=found.image_id) as image:
+            try:
+                image.create_snap(name)
+            except self._rbd_error as error:
+                if not errors.is_there(error):
+                    raise
+        crash_point("rbd.snapshot.after")
+
+    def remove_snapshot(self, volume_id: str, name: str) -> None:
+        """An absent one is fine; clones of it live on. ``BackendBusy`` when an old one (format 1) needs it."""
+        found = self.headers.find(volume_name(volume_id))
+        if found is not None:
+            self.remove_snapshot_of(found, name)
+
+    def remove_snapshot_of(self, found: Header, name: str) -> None:
+        """The same, of whatever image."""
+        if found.snapshot(name) is None:
+            return
+        crash_point("rbd.remove_snapshot.before")
+        with opened(self.connection, image_id=found.image_id) as image:
+            self._unprotect(image, name)
+            try:
+                image.remove_snap(name)
+            except self._rbd_error as error:
+                if not errors.is_missing(error) or self._has_snapshot(found.image_id, name):
+                    raise self.full_if_missing(name, error) from error
+        crash_point("rbd.remove_snapshot.after")
+
+    def discard(self, volume_id: str, intent: Mapping[str, str]) -> None:
+        """Remove what was left half-made of the volume, with the snapshot that was taken for it."""
+        crash_point("rbd.discard.before")
+        self.remove(volume_name(volume_id))
+        crash_point("rbd.discard.after")
+        if intent:
+            source = self.headers.find(intent["image"])
+            if source is not None:
+                self.remove_snapshot_of(source, intent["snapshot"])
+
+    def remove(self, name: str) -> None:
+        """Remove the image for good, half-made by librbd too; an absent one is fine."""
+        try:
+            self._rbd.remove(self.connection.ioctx, name)
+        except self._rbd_error as error:
+            if not errors.is_missing(error) or name in self._rbd.list(self.connection.ioctx):
+                raise self.full_if_missing(name, error) from error
+
+    def foreign(self, volume_id: str) -> BackendInvalid:
+        """Why the image is not touched."""
+        return BackendInvalid(
+            backend=self.connection.backend,
+            what=f"image {self.connection.place}/{volume_name(volume_id)}",
+            reason=f"it is there without the mark of volume {volume_id}, so somebody else made it",
+        )
+
+    def _make(self, volume_id: str, intent: Mapping[str, str], make: Callable[[], None]) -> None:
+        """Make the volume by ``make`` unless it is complete; see the module."""
+        known = self.register.intent(volume_id)
+        found = self.headers.find(volume_name(volume_id))
+        if found is None or not self.marker.is_whole(found.metadata, volume_id):
+            if known is not None:
+                self.discard(volume_id, known)
+            elif found is not None:
+                raise self.foreign(volume_id)
+            self._make_anew(volume_id, intent, make)
+        elif known is None:
+            return
+        self.register.forget_intent(volume_id)
+
+    def _make_anew(self, volume_id: str, intent: Mapping[str, str], make: Callable[[], None]) -> None:
+        self.register.intend(volume_id, intent)
+        try:
+            make()
+        except self._rbd_error as error:
+            if errors.is_there(error):
+                raise self.foreign(volume_id) from error
+            raise
+        self.set_mark(volume_id)
+
+    def set_mark(self, volume_id: str) -> None:
+        """Say that the image is the volume, complete."""
+        image_id = self.headers.id_of(volume_name(volume_id))
+        if image_id is None:
+            raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
+        crash_point("rbd.mark.before")
+        self.headers.set_metadata(image_id, self.marker.mark(volume_id))
+        crash_point("rbd.mark.after")
+
+    def _clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> None:
+        ioctx, name = self.connection.ioctx, volume_name(volume_id)
+        crash_point("rbd.clone.before")
+        self._rbd.clone(ioctx, volume_name(source_id), snapshot, ioctx, name, order=self.order)
+        crash_point("rbd.clone.after")
+        made = self.headers.find(name)
+        if made is not None and made.size < size:
+            self._resize(made.image_id, size)
+
+    def _resize(self, image_id: str, size: int) -> None:
+        crash_point("rbd.resize.before")
+        with opened(self.connection, image_id=image_id) as image:
+            image.resize(size)
+        crash_point("rbd.resize.after")
+
+    def _unprotect(self, image: Any, name: str) -> None:
+        """Snapshots of others may be protected; volumed's are not."""
+        if not image.is_protected_snap(name):
+            return
+        try:
+            crash_point("rbd.unprotect.before")
+            image.unprotect_snap(name)
+            crash_point("rbd.unprotect.after")
+        except self.connection.modules.rbd.ImageBusy as error:
+            image.set_snap(name)
+            raise self.lived_on(name.replace("-", " ", 1), image) from error
+
+    def lived_on(self, what: str, image: Any) -> BackendBusy:
+        """Says which clones live on ``image``, which may be set to a snapshot."""
+        names = sorted(f"{child['pool']}/{child['image']}" for child in image.list_children2())
+        more = f" and {len(names) - MOST_QUOTED} more" if len(names) > MOST_QUOTED else ""
+        reason = f"clones live on it: {', '.join(names[:MOST_QUOTED])}{more}"
+        return BackendBusy(what=what, backend=self.connection.backend, reason=reason)
+
+    def _has_snapshot(self, image_id: str, name: str) -> bool:
+        found = self.headers.read(image_id)
+        return found is not None and found.snapshot(name) is not None
+
+    def full_if_missing(self, what: str, error: Exception) -> Exception:
+        """A full pool says that what is there does not exist (measured with librbd 16)."""
+        if not errors.is_missing(error):
+            return error
+        reason = "it is there and Ceph says it is not, as in a pool that is full or at its quota"
+        return BackendFull(backend=self.connection.backend, what=f"a change of {what}", reason=reason)
+
+    @property
+    def _rbd(self) -> Any:
+        return self.connection.modules.rbd.RBD()
+
+    @property
+    def _rbd_error(self) -> Any:
+        return self.connection.modules.rbd.Error

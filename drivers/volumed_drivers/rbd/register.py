@@ -1,0 +1,104 @@
+"""What the backend keeps beside its images: what it is about to make, and who was let in. One object a backend.
+
+An entry is written before its effect, so that what a kill left half-made is known to be ours; and a volume that is
+complete has none.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from volumed.driver.crash import crash_point
+from volumed.driver.interface import EVERYBODY, Access, Owner
+from volumed_drivers.rbd import errors
+from volumed_drivers.rbd.connection import Connection
+from volumed_drivers.rbd.headers import omap
+
+_MAKING: Final = "making/"
+_EXPORT: Final = "export/"
+
+#: Objects that exist from the start, so that a full pool, which takes no new one, still lets go of images.
+_BESIDE: Final = ("rbd_trash",)
+
+
+class Register:
+    """Of ``owner``. Raises as rados does."""
+
+    def __init__(self, connection: Connection, owner: Owner) -> None:
+        self._connection = connection
+        self._name = f"volumed.{owner.deployment}.{owner.backend}"
+
+    def prepare(self) -> None:
+        """Make the objects that are written to."""
+        for name in (self._name, *_BESIDE):
+            with self._connection.modules.rados.WriteOpCtx() as operation:
+                operation.new(0)
+                crash_point("rbd.register.before")
+                self._connection.ioctx.operate_write_op(operation, name)
+                crash_point("rbd.register.after")
+
+    def intend(self, volume_id: str, source: Mapping[str, str]) -> None:
+        """``source``: ``image`` and ``snapshot`` that is taken for it, or nothing."""
+        self._set("rbd.intend", _MAKING + volume_id, dict(source))
+
+    def intent(self, volume_id: str) -> Mapping[str, str] | None:
+        """The ``source`` of a volume that is being made; None where none is."""
+        found: Mapping[str, str] | None = self._get(_MAKING + volume_id)
+        return found
+
+    def forget_intent(self, volume_id: str) -> None:
+        self._remove("rbd.forget", _MAKING + volume_id)
+
+    def intents(self) -> Iterator[str]:
+        """Ids of volumes that are being made, or were left half-made."""
+        for key, _ in self._entries(_MAKING):
+            yield key
+
+    def let_in(self, volume_id: str, accesses: list[Access]) -> None:
+        """Exactly ``accesses``; what is so already is not written."""
+        wanted = {
+            "usernames": sorted({access.username for access in accesses}),
+            "initiators": sorted({access.initiator or EVERYBODY for access in accesses}),
+        }
+        if self._get(_EXPORT + volume_id) != wanted:
+            self._set("rbd.let_in", _EXPORT + volume_id, wanted)
+
+    def shut_out(self, volume_id: str) -> None:
+        if self._get(_EXPORT + volume_id) is not None:
+            self._remove("rbd.shut_out", _EXPORT + volume_id)
+
+    def let_in_now(self) -> Iterator[tuple[str, dict[str, list[str]]]]:
+        """Every volume with ``usernames`` and ``initiators``."""
+        yield from self._entries(_EXPORT)
+
+    def _get(self, key: str) -> Any:
+        with self._connection.modules.rados.ReadOpCtx() as operation:
+            entries, _ = self._connection.ioctx.get_omap_vals_by_keys(operation, (key,))
+            try:
+                self._connection.ioctx.operate_read_op(operation, self._name)
+            except self._connection.modules.rados.ObjectNotFound:
+                return None
+            found = dict(entries)
+        return json.loads(found[key]) if key in found else None
+
+    def _set(self, point: str, key: str, value: object) -> None:
+        with self._connection.modules.rados.WriteOpCtx() as operation:
+            self._connection.ioctx.set_omap(operation, (key,), (json.dumps(value).encode(),))
+            crash_point(f"{point}.before")
+            self._connection.ioctx.operate_write_op(operation, self._name)
+            crash_point(f"{point}.after")
+
+    def _remove(self, point: str, key: str) -> None:
+        with self._connection.modules.rados.WriteOpCtx() as operation:
+            self._connection.ioctx.remove_omap_keys(operation, (key,))
+            crash_point(f"{point}.before")
+            self._connection.ioctx.operate_write_op(operation, self._name)
+            crash_point(f"{point}.after")
+
+    def _entries(self, prefix: str) -> Iterator[tuple[str, Any]]:
+        try:
+            for key, value in omap(self._connection, self._name, prefix):
+                yield key.removeprefix(prefix), json.loads(value)
+        except self._connection.modules.rados.Error as error:
+            if not errors.is_missing(error):
+                raise

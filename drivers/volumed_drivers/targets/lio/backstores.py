@@ -1,0 +1,213 @@
+"""Backstores: what LIO exports, a block device or a file, one of them a volume.
+
+The owner's mark and the volume's id are in its name, so a half-made one is found again, and tells ours from strangers'.
+It lies in a folder of its own, ``core/iblock_N``: whatever hangs in one holds no lock that another needs.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from volumed_drivers.targets.lio import tree
+from volumed_drivers.targets.lio.requests import Apply, Refused
+
+#: Beginning of the name of each backstore of ours; the owner and the volume follow.
+MARK = "volumed-"
+
+#: How many numbers are tried for the folder, where a stranger has the first.
+PLACES = 4
+
+_FILE_SIZE = re.compile(r"^\s*TCM FILEIO .*Size: (\d+)", re.MULTILINE)
+
+
+def name_of(owner: str, volume_id: str) -> str:
+    return f"{MARK}{owner}-{volume_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backstore:
+    """One that is there; ``folder`` is ``core/PLUGIN_N/NAME``."""
+
+    folder: Path
+
+    @property
+    def is_file(self) -> bool:
+        return self.folder.parent.name.startswith("fileio_")
+
+    def path(self) -> str | None:
+        """What it exports; None while it is not configured."""
+        return tree.read(self.folder / "udev_path") or None if self.is_enabled() else None
+
+    def is_enabled(self) -> bool:
+        return tree.read(self.folder / "enable") == "1"
+
+    def size_bytes(self) -> int:
+        """What initiators see; 0 when it is not configured."""
+        if self.is_file:
+            found = _FILE_SIZE.search(tree.read(self.folder / "info"))
+            return int(found[1]) if found else 0
+        path = tree.read(self.folder / "udev_path")
+        try:
+            number = os.stat(path).st_rdev
+            sectors = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/size").read_text()
+        except OSError:
+            return 0
+        return int(sectors) * 512
+
+
+class Backstores:
+    """Those below ``core``; ``allowed`` are the folders whose devices and files may be exported."""
+
+    def __init__(self, core: Path, allowed: tuple[str, ...]) -> None:
+        self._core = core
+        self._allowed = allowed
+
+    def find(self, owner: str, volume_id: str) -> Backstore | None:
+        """The volume's backstore, whole or half-made."""
+        for folder in self._places(owner, volume_id):
+            if folder.is_dir():
+                return Backstore(folder)
+        return None
+
+    def all_of(self, owner: str) -> dict[str, Backstore]:
+        """Every backstore of the owner by its volume's id."""
+        mark = name_of(owner, "")
+        found = {}
+        for place in tree.entries(self._core):
+            if place.startswith(("iblock_", "fileio_")):
+                for name in tree.entries(self._core / place):
+                    if name.startswith(mark):
+                        found[name.removeprefix(mark)] = Backstore(self._core / place / name)
+        return found
+
+    def ensure(self, wanted: Apply, peer: int) -> Backstore:
+        """Make it, or finish it; one that is right is not touched.
+
+        The caller has removed one with another path: see ``is_right``.
+        """
+        found = self.find(wanted.scope.owner, wanted.volume_id)
+        backstore = found or Backstore(self._make(self._plugin(wanted.path, peer), wanted))
+        new = found is None or not found.is_enabled()
+        if new:
+            self._enable(backstore, wanted, peer)
+        self._describe(backstore, wanted)
+        if not new and backstore.is_file and backstore.size_bytes() != wanted.size_bytes:
+            # A block device's size is asked at each command; a file's is what was said last, a session or not.
+            tree.write(backstore.folder / "control", f"fd_dev_size={wanted.size_bytes}")
+        return backstore
+
+    def is_right(self, found: Backstore, wanted: Apply, peer: int) -> bool:
+        """Whether it exports what is wanted, or can be made to as it is."""
+        if not found.folder.parent.name.startswith(self._plugin(wanted.path, peer)):
+            return False
+        return found.path() in (None, wanted.path)
+
+    def remove(self, owner: str, volume_id: str) -> None:
+        """Remove it, and the folder that a killed call left empty; its LUN is gone already."""
+        for folder in self._places(owner, volume_id):
+            tree.remove(folder)
+            if folder.parent.is_dir() and not tree.entries(folder.parent):
+                tree.remove(folder.parent)
+
+    def _places(self, owner: str, volume_id: str) -> Iterator[Path]:
+        name = name_of(owner, volume_id)
+        for number in _numbers(name):
+            for plugin in ("iblock", "fileio"):
+                yield self._core / f"{plugin}_{number}" / name
+
+    def _make(self, plugin: str, wanted: Apply) -> Path:
+        name = name_of(wanted.scope.owner, wanted.volume_id)
+        for number in _numbers(name):
+            place = self._core / f"{plugin}_{number}"
+            if tree.make(place) or not tree.entries(place):
+                tree.make(place / name)
+                return place / name
+        raise Refused("busy", f"strangers have the backstores {plugin}_{', '.join(map(str, _numbers(name)))}")
+
+    def _enable(self, backstore: Backstore, wanted: Apply, peer: int) -> None:
+        folder = backstore.folder
+        with _opened(wanted.path, peer) as path:
+            if backstore.is_file:
+                buffered = ",fd_buffered_io=1" if wanted.write_cache else ""
+                tree.write(folder / "control", f"fd_dev_name={path},fd_dev_size={wanted.size_bytes}{buffered}")
+            else:
+                tree.write(folder / "control", f"udev_path={wanted.path}")
+            tree.write(folder / "udev_path", wanted.path)
+            try:
+                tree.write(folder / "enable", "1")
+            except OSError as error:
+                raise _not_enabled(wanted.path, error) from error
+
+    def _describe(self, backstore: Backstore, wanted: Apply) -> None:
+        """Give it the volume's identity, and let discards through where the device can."""
+        serial = serial_of(wanted.volume_id)
+        if serial not in tree.read(backstore.folder / "wwn/vpd_unit_serial"):
+            tree.write(backstore.folder / "wwn/vpd_unit_serial", serial)
+        if tree.read(backstore.folder / "attrib/max_unmap_block_desc_count") not in ("", "0"):
+            for attribute in ("emulate_tpu", "emulate_tpws"):
+                tree.ensure(backstore.folder / "attrib" / attribute, "1")
+
+    def _plugin(self, path: str, peer: int) -> str:
+        """``iblock`` or ``fileio``, by what is there. Raises ``Refused`` where it may not be exported."""
+        if not any(path.startswith(folder) for folder in self._allowed) or ".." in path.split("/"):
+            raise Refused("invalid", f"{path} is not below {' or '.join(self._allowed)}, which the helper may export")
+        with _opened(path, peer) as opened:
+            return "iblock" if opened == path else "fileio"
+
+
+@contextmanager
+def _opened(path: str, peer: int) -> Iterator[str]:
+    """Where the kernel finds what the caller may export: a block device by its name, a file by our descriptor.
+
+    A file's folder is the caller's, who could put another file there while we look; so it is opened once, it is no
+    link, and it is the caller's own.
+    """
+    try:
+        found = os.stat(path)
+        if stat.S_ISBLK(found.st_mode):
+            yield path
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise Refused("not_found", f"{path} does not exist") from error
+    except OSError as error:
+        raise Refused("unreachable", f"{path}: {error.strerror}") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != peer:
+            raise Refused("invalid", f"{path} is neither a block device nor a file of user {peer}")
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def serial_of(volume_id: str) -> str:
+    """The disk's serial number: the volume's id, or one that is derived where that is no UUID.
+
+    LIO makes the disk's world-wide name of its hexadecimal digits.
+    """
+    try:
+        return str(uuid.UUID(volume_id))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, volume_id))
+
+
+def _numbers(name: str) -> list[int]:
+    """Numbers for the folder, far above those that rtslib counts up from 0; below 2^31."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return [(int.from_bytes(digest[at : at + 4]) | 1 << 30) & 0x7FFFFFFF for at in range(0, 4 * PLACES, 4)]
+
+
+def _not_enabled(path: str, error: OSError) -> Refused:
+    if error.errno == errno.EBUSY:
+        return Refused("busy", f"{path} is in use: mounted, a part of something, or exported by somebody else")
+    if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENOENT):
+        return Refused("not_found", f"{path} is not there: {error.strerror}")
+    return Refused("unreachable", f"the kernel does not take {path}: {error.strerror}")

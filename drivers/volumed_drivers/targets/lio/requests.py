@@ -1,0 +1,226 @@
+"""What the helper can be asked, and nothing else: each request a value that is checked before anything is done.
+
+Both ends of the socket read this; it knows names and limits, and nothing of configfs. Standard library only: the helper
+holds what the service must not have, so it loads little.
+"""
+
+import json
+import os
+import re
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+#: Bytes of the longest request and the longest answer (10,000 exports).
+MOST_ASKED = 64 * 1024
+MOST_ANSWERED = 32 * 1024 * 1024
+
+#: Raised when a request's words change, so that an old helper says so.
+PROTOCOL = 1
+
+_HEAD = struct.Struct("!I")
+
+_OWNER = re.compile(r"[0-9a-f]{12}")
+_VOLUME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+#: RFC 7143, 4.2.7: names are lower case on the wire; LIO compares with what it made so.
+_NAME = re.compile(r"(iqn|eui|naa)\.[a-z0-9.:_-]{1,218}")
+_PORTAL = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\]):\d{1,5}")
+_PATH = re.compile(r"/[^\x00-\x1f,\x7f]{1,254}")
+#: LIO takes 255 bytes, and "NULL" at the beginning for none at all.
+_SECRET = re.compile(r"(?!NULL)[\x21-\x7e]{1,255}")
+
+Kind = Literal["busy", "invalid", "not_found", "unreachable"]
+
+
+class Refused(Exception):
+    """The helper does not do it. ``kind`` says which of the backend's errors that is; no secret is in ``reason``."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Acl:
+    """One initiator that may log in, by name, with its CHAP credentials."""
+
+    initiator: str
+    username: str
+    password: str = field(repr=False)
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose exports: ``owner`` is the mark on their backstores, ``prefix`` the beginning of their targets' names."""
+
+    owner: str
+    prefix: str
+    #: Each as ``address:port``, an IPv6 address in brackets.
+    portals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Are you there, and is LIO? Answered with ``protocol`` and ``pid``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Make the volume's export exactly this one; ``path`` is a block device or a file of ``size_bytes``."""
+
+    scope: Scope
+    volume_id: str
+    path: str
+    size_bytes: int
+    write_cache: bool
+    #: Whether an initiator needs its secret, or only its name.
+    authenticates: bool
+    acls: tuple[Acl, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the volume's export, whole or half-made. ``force`` cuts whoever is logged in; else that is ``busy``."""
+
+    scope: Scope
+    volume_id: str
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """Every export of the scope, read in one pass."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The volumes that have a target of the scope's prefix; one look at a folder, whoever owns them."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The initiators that are logged in to the volume's export."""
+
+    scope: Scope
+    volume_id: str
+
+
+Request = Hello | Apply | Remove | Exports | Names | Sessions
+
+_BY_NAME: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (Hello, Apply, Remove, Exports, Names, Sessions)}
+
+
+def to_words(request: Request) -> bytes:
+    """The request as it is sent."""
+    return json.dumps({"request": type(request).__name__} | asdict(request)).encode()
+
+
+def of_words(words: bytes) -> Request:
+    """The request that was sent, checked to the last letter. Raises ``Refused`` (``invalid``), quoting no value."""
+    try:
+        told = json.loads(words)
+        kind = _BY_NAME[told.pop("request")]
+        if "scope" in told:
+            told["scope"] = Scope(**told["scope"] | {"portals": tuple(told["scope"]["portals"])})
+        if "acls" in told:
+            told["acls"] = tuple(Acl(**acl) for acl in told["acls"])
+        request: Request = kind(**told)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Refused("invalid", "this is not a request") from None
+    check(request)
+    return request
+
+
+def check(request: Request) -> None:
+    """Raise ``Refused`` unless every word of the request is one that LIO and its folders can take."""
+    if isinstance(request, Hello):
+        return
+    _check_scope(request.scope)
+    if isinstance(request, Apply | Remove | Sessions):
+        _fits("volume's id", _VOLUME, request.volume_id)
+        _fits("target's name", _NAME, request.scope.prefix + request.volume_id)
+    if isinstance(request, Remove):
+        _is("force", bool, request.force)
+    if isinstance(request, Apply):
+        _check_apply(request)
+
+
+def _check_scope(scope: Scope) -> None:
+    _fits("owner", _OWNER, scope.owner)
+    _fits("prefix", _NAME, scope.prefix)
+    if not 1 <= len(scope.portals) <= 16:
+        raise Refused("invalid", "an export has 1 to 16 portals")
+    for portal in scope.portals:
+        _fits("portal", _PORTAL, portal)
+
+
+def _check_apply(request: Apply) -> None:
+    _fits("path", _PATH, request.path)
+    _is("size", int, request.size_bytes)
+    _is("write cache", bool, request.write_cache)
+    _is("authenticates", bool, request.authenticates)
+    for acl in request.acls:
+        _fits("initiator's name", _NAME, acl.initiator)
+        _fits("user name", _SECRET, acl.username, secret=True)
+        _fits("password", _SECRET, acl.password, secret=True)
+        _is("read only", bool, acl.read_only)
+    names = [acl.initiator for acl in request.acls]
+    if len(set(names)) != len(names):
+        raise Refused("invalid", "LIO knows one secret for an initiator, and there are two for one")
+
+
+def _fits(what: str, pattern: re.Pattern[str], value: object, secret: bool = False) -> None:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Refused("invalid", f"LIO takes no such {what}" + ("" if secret else f": {value!r}"))
+
+
+def _is(what: str, kind: type, value: object) -> None:
+    if type(value) is not kind or (kind is int and not 0 <= int(value) < 1 << 63):  # type: ignore[call-overload]
+        raise Refused("invalid", f"{what} is no {kind.__name__}")
+
+
+# --- on the wire --------------------------------------------------------------------------------------------------
+
+
+def send(stream: socket.socket, words: bytes, descriptor: int | None = None) -> None:
+    """Send a message, its length first; ``descriptor`` goes along (SCM_RIGHTS, unix(7))."""
+    message = _HEAD.pack(len(words)) + words
+    descriptors = [] if descriptor is None else [descriptor]
+    sent = socket.send_fds(stream, [message], descriptors)
+    if sent < len(message):  # an empty rest would be refused where the other end has heard enough and closed
+        stream.sendall(message[sent:])
+
+
+def receive(stream: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """One message, and the descriptors that came along. Raises ``ConnectionResetError`` where it ends too early."""
+    first, descriptors, _, _ = socket.recv_fds(stream, 1 << 16, 1)
+    received = bytearray(first)
+    try:
+        while _is_short(received, most):
+            part = stream.recv(1 << 20)
+            if not part:
+                raise ConnectionResetError("the connection ended in the middle of a message")
+            received += part
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+    return bytes(received[_HEAD.size :]), descriptors
+
+
+def _is_short(received: bytearray, most: int) -> bool:
+    """Whether more of the message must come. Raises ``ConnectionResetError`` where that would be too much."""
+    if len(received) < _HEAD.size:
+        return True
+    (length,) = _HEAD.unpack_from(received)
+    if length > most:
+        raise ConnectionResetError(f"a message of {length} bytes, of at most {most}")
+    return len(received) < _HEAD.size + int(length)

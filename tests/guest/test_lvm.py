@@ -1,0 +1,373 @@
+"""The LVM driver's own behaviour on a real device-mapper, beyond what every driver shares."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.lab.data_paths import Local
+from tests.lab.lvm_backend import LvmBackend, lvm, volume_group, volumes
+from volumed.driver.conformance.kills import kill_at, passages
+from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendUnreachable, OutcomeUnknown
+from volumed.driver.interface import Owner, Remains, SnapshotRef, VolumeRef
+from volumed_drivers.lvm.driver import LvmDriver
+
+pytestmark = pytest.mark.guest
+
+MIB = 1024**2
+GIB = 1024**3
+
+#: Where LVM's commands are looked for first; what is here is the guest's own.
+FIRST = Path("/usr/local/sbin")
+
+SOURCE, COPY = VolumeRef("source", 1, "vg"), VolumeRef("copy", 1, "vg")
+SNAPSHOT = SnapshotRef("monday", SOURCE, 1)
+
+
+def ignore(done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[str]:
+    """A group on a disk that is full of another's bytes."""
+    with open("/dev/ubda", "r+b") as disk:
+        for offset in range(0, 24 * GIB, 64 * MIB):
+            disk.seek(offset)
+            disk.write(b"\xee" * 65536)
+    with volume_group("vg", "/dev/ubda") as group:
+        yield group
+
+
+@pytest.fixture(params=["thin", "thick"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def backend(group: str, kind: str, tmp_path: Path) -> Iterator[LvmBackend]:
+    """A backend of that kind; nothing of it is left in the group."""
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": kind}, makes=LvmDriver)
+    clear(group)
+
+
+@pytest.fixture
+def thick(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": "thick"}, makes=LvmDriver)
+    clear(group)
+
+
+@pytest.fixture
+def thin(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
+    """With a small pool of somebody else's making."""
+    lvm("lvcreate", "-y", "-L", "256m", "--poolmetadatasize", "4m", "-c", "64k", "-T", f"{group}/vg-pool")
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_read_interval": 0.0}, makes=LvmDriver)
+    clear(group)
+
+
+def clear(group: str) -> None:
+    if volumes(group):
+        lvm("lvremove", "-y", "-f", group)
+    for tag in lvm("vgs", "--noheadings", "-o", "vg_tags", group).strip().split(","):
+        lvm("vgchange", "--deltag", tag, group)
+
+
+def device(volume: VolumeRef) -> Path:
+    return Path(f"/dev/vg/volume-{volume.id}")
+
+
+def write(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read(path: Path, offset: int, length: int = 65536) -> bytes:
+    with path.open("rb", buffering=0) as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        stream.seek(offset)
+        return stream.read(length)
+
+
+@contextmanager
+def instead_of(command: str, script: str) -> Iterator[None]:
+    """Within, ``command`` is that shell script; ``$0`` is its path, and the real one is in /usr/sbin."""
+    FIRST.mkdir(parents=True, exist_ok=True)
+    path = FIRST / command
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@contextmanager
+def noted(notes: Path) -> Iterator[None]:
+    """Every LVM command is noted in the file, and then run."""
+    with instead_of("lvm-noted", f'echo "${{0##*/}} $*" >>{notes}; exec /usr/sbin/"${{0##*/}}" "$@"'):
+        names = ["lvcreate", "lvremove", "lvs", "vgs", "lvchange", "lvrename", "lvextend"]
+        for name in names:
+            (FIRST / name).symlink_to("lvm-noted")
+        try:
+            yield
+        finally:
+            for name in names:
+                (FIRST / name).unlink()
+
+
+@contextmanager
+def held_open(path: Path) -> Iterator[int]:
+    """A stranger's process has it open."""
+    script = f"import signal; f = open({str(path)!r}, 'rb'); print('ready', flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-I", "-c", script], stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        try:
+            yield stranger.pid
+        finally:
+            stranger.kill()
+
+
+def test_a_group_that_is_not_there_is_unreachable_until_it_is(tmp_path: Path) -> None:
+    backend = LvmBackend(tmp_path, "late", "fake", Local())
+    driver = backend.driver()
+    with pytest.raises(BackendUnreachable, match="late"):
+        driver.do_setup()
+    with volume_group("late", "/dev/ubdb"):
+        driver.do_setup()
+        driver.create(COPY)
+        assert driver.has_volume(COPY)
+
+
+def test_a_group_of_another_backend_is_refused_and_named(backend: LvmBackend) -> None:
+    backend.ready()
+    other = replace(backend, owner=Owner("other-deployment", "lvm"))
+    with pytest.raises(BackendInvalid, match="volumed/test-deployment/lvm"):
+        other.driver().do_setup()
+
+
+def test_nobody_gets_what_another_left_on_the_disk(backend: LvmBackend) -> None:
+    driver = backend.ready()
+    driver.create(SOURCE)
+    driver.extend(SOURCE, 2)
+    for offset in range(0, 2 * GIB, MIB):
+        assert read(device(SOURCE), offset).count(0) == 65536, offset
+
+
+def test_what_a_stranger_has_open_is_busy_and_says_who(backend: LvmBackend) -> None:
+    driver = backend.ready()
+    driver.create(SOURCE)
+    with held_open(device(SOURCE)) as pid, pytest.raises(BackendBusy, match=f"process {pid} "):
+        driver.delete(SOURCE)
+    assert driver.has_volume(SOURCE)
+    driver.delete(SOURCE)
+    assert not driver.has_volume(SOURCE)
+
+
+def test_a_volume_whose_device_is_not_there_after_a_reboot_is_activated_to_be_exported(backend: LvmBackend) -> None:
+    driver = backend.ready()
+    driver.create(SOURCE)
+    lvm("vgchange", "-an", "vg")
+    assert not device(SOURCE).exists()
+    backend.ready().ensure_export(SOURCE, [])
+    assert device(SOURCE).exists()
+    assert driver.exports()[SOURCE.id].size_bytes == GIB
+
+
+def test_a_command_that_hangs_is_killed_and_what_it_leaves_is_finished(backend: LvmBackend) -> None:
+    options = {**backend.options, "lvm_command_timeout": 3.0}
+    driver = replace(backend, options=options).ready()
+    with (
+        instead_of("lvcreate", "trap '' TERM; /usr/sbin/lvcreate \"$@\"; while :; do sleep 1; done"),
+        pytest.raises(OutcomeUnknown),
+    ):
+        driver.create(SOURCE)
+    backend.ready().create(SOURCE)
+    assert backend.ready().has_volume(SOURCE)
+
+
+def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: LvmBackend) -> None:
+    driver = backend.ready()
+    driver.create(SOURCE)
+    write(device(SOURCE), MIB, b"old" * 1000)
+    driver.create_snapshot(SNAPSHOT, False, ignore)
+    driver.extend(SOURCE, 2)
+    grown = replace(SOURCE, size=2)
+
+    def change() -> None:
+        write(device(SOURCE), MIB, b"new" * 1000)
+        write(device(SOURCE), GIB + MIB, b"end")
+
+    change()
+    passed = passages(lambda fresh: fresh.revert(grown, SNAPSHOT, ignore), backend.ready())
+    for passage in [None, *passed]:
+        if passage is not None:
+            change()
+            assert kill_at(passage, lambda fresh: fresh.revert(grown, SNAPSHOT, ignore), backend.ready), passage
+            backend.ready().revert(grown, SNAPSHOT, ignore)
+        assert read(device(SOURCE), MIB, 3000) == b"old" * 1000, passage
+        assert read(device(SOURCE), GIB + MIB, 3) == bytes(3), passage
+    assert backend.ready().has_volume(grown)
+    assert backend.ready().has_snapshot(SNAPSHOT)
+    assert {found.kind for found in driver.audit()} == {"volume", "snapshot"}
+
+
+def test_what_somebody_else_made_is_managed_and_given_away(backend: LvmBackend, kind: str) -> None:
+    driver = backend.ready()
+    how = ["-V", "1500m", "-T", "vg/vg-pool"] if kind == "thin" else ["-L", "1500m"]
+    lvm("lvcreate", "-y", *how, "-n", "theirs", "vg")
+    write(Path("/dev/vg/theirs"), MIB, b"data")
+    (found,) = driver.manageable_volumes()
+    assert (found.reference, found.size, found.safe_to_manage) == ({"source-name": "theirs"}, 2, True)
+    assert driver.managed_size(found.reference) == 2
+    with held_open(Path("/dev/vg/theirs")), pytest.raises(BackendInvalid, match="open"):
+        driver.managed_size(found.reference)
+
+    taken = replace(SOURCE, size=2)
+    driver.manage(taken, found.reference)
+    driver.manage(taken, found.reference)
+    assert driver.has_volume(taken)
+    assert read(device(taken), MIB, 4) == b"data"
+    (again,) = driver.manageable_volumes()
+    assert (again.id, again.safe_to_manage) == (SOURCE.id, False)
+    with pytest.raises(BackendInvalid, match="already"):
+        driver.managed_size(again.reference)
+
+    driver.unmanage(taken)
+    driver.unmanage(taken)
+    assert not [each for each in driver.audit() if each.kind == "volume"]
+    assert read(device(taken), MIB, 4) == b"data"
+
+
+def test_snapshots_are_managed_with_their_volume_only(thick: LvmBackend) -> None:
+    driver = thick.ready()
+    driver.create(SOURCE)
+    driver.create(COPY)
+    lvm("lvcreate", "-y", "-s", "-l", "100%ORIGIN", "-n", "theirs", "vg/volume-source")
+    (found,) = driver.manageable_snapshots()
+    assert found.source_reference == {"source-name": "volume-source"}
+    with pytest.raises(BackendInvalid, match="not of volume-copy"):
+        driver.manage_snapshot(SnapshotRef("other", COPY, 1), found.reference)
+    driver.manage_snapshot(SNAPSHOT, found.reference)
+    assert driver.has_snapshot(SNAPSHOT)
+    driver.unmanage_snapshot(SNAPSHOT)
+    assert [each.safe_to_manage for each in driver.manageable_snapshots()] == [True]
+
+
+def test_a_deleted_thick_volume_is_out_of_reach_at_once_and_cleared_where_the_wipe_was(thick: LvmBackend) -> None:
+    driver = thick.ready()
+    driver.create(SOURCE)
+    for offset in (0, 300 * MIB, GIB - MIB):
+        write(device(SOURCE), offset, b"secret" * 100)
+    assert isinstance(driver.delete(SOURCE), Remains)
+    assert isinstance(driver.delete(SOURCE), Remains)
+    assert not device(SOURCE).exists()
+    assert [(each.kind, each.id) for each in driver.audit()] == [("temporary", SOURCE.id)]
+
+    def die(done: int, total: int) -> None:
+        if done >= 512 * MIB:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if (child := os.fork()) == 0:
+        thick.ready().purge(SOURCE, die)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    told: list[int] = []
+    thick.ready().purge(SOURCE, lambda done, total: told.append(done))
+    assert told[0] == 512 * MIB
+    assert told[-1] == GIB
+    thick.ready().purge(SOURCE, ignore)
+    assert volumes("vg") == set()
+    assert driver.delete(SOURCE) is None
+    lvm("lvcreate", "-y", "-Wn", "-Zn", "-L", "1g", "-n", "next", "vg")
+    for offset in (0, 300 * MIB, GIB - MIB):
+        assert read(Path("/dev/vg/next"), offset, 600) == bytes(600)
+
+
+def test_a_wipe_is_no_faster_and_no_larger_than_it_may_be(thick: LvmBackend) -> None:
+    options = {**thick.options, "volume_clear_size": 128, "volume_clear_rate": 256}
+    driver = replace(thick, options=options).ready()
+    driver.create(SOURCE)
+    driver.delete(SOURCE)
+    told: list[int] = []
+    begun = time.monotonic()
+    driver.purge(SOURCE, lambda done, total: told.append(total))
+    assert time.monotonic() - begun >= 128 / 256
+    assert set(told) == {128 * MIB}
+
+
+def test_nothing_is_left_to_purge_where_nothing_is_cleared(thick: LvmBackend) -> None:
+    driver = replace(thick, options={**thick.options, "volume_clear": "none"}).ready()
+    driver.create(SOURCE)
+    assert driver.delete(SOURCE) is None
+    assert volumes("vg") == set()
+
+
+def test_a_thick_volume_is_not_removed_with_its_snapshots(thick: LvmBackend) -> None:
+    driver = thick.ready()
+    driver.create(SOURCE)
+    driver.create_snapshot(SNAPSHOT, True, ignore)
+    with pytest.raises(BackendBusy, match="_snapshot-monday"):
+        driver.delete(SOURCE)
+    driver.delete_snapshot(SNAPSHOT)
+    assert driver.delete(SOURCE) is not None
+
+
+def test_a_thick_volume_that_does_not_fit_is_refused_with_the_numbers(thick: LvmBackend) -> None:
+    driver = thick.ready()
+    with pytest.raises(BackendFull, match="are free in vg"):
+        driver.create(VolumeRef("large", 100, "vg"))
+    assert volumes("vg") == set()
+
+
+@pytest.mark.parametrize("what", ["data", "metadata"])
+def test_a_pool_at_its_limit_takes_nothing_new_and_says_so_to_the_scheduler(thin: LvmBackend, what: str) -> None:
+    limit = 50.0 if what == "data" else 12.0
+    driver = replace(thin, options={**thin.options, "lvm_pool_full_percent": limit}).ready()
+    driver.create(SOURCE)
+    step = MIB if what == "data" else 2 * MIB
+    for offset in range(0, 160 * MIB, step):
+        write(device(SOURCE), offset, b"x" * (MIB if what == "data" else 1))
+    with pytest.raises(BackendFull, match=f"its {what} is"):
+        driver.create(COPY)
+    (pool,) = driver.capabilities().pools
+    assert pool.free_gib == 0
+    assert what in pool.features["pool_takes_no_more"]
+    driver.delete(SOURCE)
+    driver.create(COPY)
+
+
+def test_a_pool_grows_where_that_is_allowed(thin: LvmBackend) -> None:
+    driver = replace(thin, options={**thin.options, "lvm_pool_extend_percent": 50.0}).ready()
+    driver.create(SOURCE)
+    for offset in range(0, 160 * MIB, MIB):
+        write(device(SOURCE), offset, b"x" * MIB)
+    before = driver.capabilities().pools[0].total_gib
+    driver.check_health()
+    assert driver.capabilities().pools[0].total_gib > before
+
+
+def test_a_create_and_a_delete_are_one_command_and_reports_are_for_nothing(backend: LvmBackend, kind: str) -> None:
+    driver = replace(backend, options={**backend.options, "lvm_read_interval": 3600.0}).ready()
+    driver.check_health()
+    notes = backend.folder / "notes"
+    with noted(notes):
+        driver.create(SOURCE)
+        for _ in range(20):
+            driver.check_health()
+            driver.capabilities()
+        made = [line.split()[0] for line in notes.read_text().splitlines()]
+        notes.write_text("")
+        driver.delete(SOURCE)
+        gone = [line.split()[0] for line in notes.read_text().splitlines()]
+    assert made == (["lvcreate"] if kind == "thin" else ["lvcreate", "lvchange"])
+    assert gone == (["lvremove"] if kind == "thin" else ["vgs", "lvrename"])

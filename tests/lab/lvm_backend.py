@@ -1,0 +1,102 @@
+"""An LVM backend of the test's own, in a guest: its volume group, its options, and driver objects of it."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from volumed.driver.conformance import DataPath
+from volumed.driver.interface import Owner, Remains, VolumeRef
+from volumed.driver.registry import Setup
+from volumed_drivers.lvm.driver import LvmDriver
+from volumed_drivers.lvm.options import OPTIONS
+
+OWNER = Owner("test-deployment", "lvm")
+
+#: The common options that a driver and its target read.
+COMMON = {
+    "target_ip_address": "127.0.0.1",
+    "target_port": 0,
+    "target_prefix": "iqn.2010-10.org.openstack:",
+    "reserved_percentage": 0,
+    "max_over_subscription_ratio": 20.0,
+}
+
+
+def lvm(*command: str) -> str:
+    """The output of an LVM command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def volume_group(name: str, *disks: str) -> Iterator[str]:
+    """A group of blank ``disks``, blank again at the end."""
+    lvm("vgcreate", "-y", name, *disks)
+    try:
+        yield name
+    finally:
+        lvm("vgremove", "-f", "-y", name)
+        lvm("pvremove", "-y", *disks)
+
+
+def volumes(group: str) -> set[str]:
+    """The names of the logical volumes that are there."""
+    return set(lvm("lvs", "--noheadings", "-o", "lv_name", group).split())
+
+
+class Purged(LvmDriver):
+    """Purges what a delete leaves at once, as the operations of the product do later."""
+
+    def delete(self, volume: VolumeRef) -> Remains | None:
+        if super().delete(volume) is not None:
+            self.purge(volume, _unwatched)
+        return None
+
+
+@dataclass(frozen=True)
+class LvmBackend:
+    """``folder`` is the backend's state on this node; ``pool`` its volume group."""
+
+    folder: Path
+    pool: str
+    target: str
+    data: DataPath
+    owner: Owner = OWNER
+    options: dict[str, Any] = field(default_factory=dict)
+    makes: type[LvmDriver] = Purged
+
+    def setup(self) -> Setup:
+        defaults = {option.dest: option.default for option in OPTIONS}
+        told = {"volume_group": self.pool, "target_helper": self.target}
+        return Setup(
+            backend=self.owner.backend,
+            host="test-host",
+            owner=self.owner,
+            options=SimpleNamespace(**(defaults | COMMON | told | self.options)),
+            state_path=self.folder,
+        )
+
+    def driver(self) -> LvmDriver:
+        return self.makes(self.setup())
+
+    def ready(self) -> LvmDriver:
+        """A driver object that is set up."""
+        driver = self.driver()
+        driver.do_setup()
+        driver.check_for_setup_error()
+        return driver
+
+    def close(self) -> None:
+        """End the target daemon."""
+        driver = self.driver()
+        driver.do_setup()
+        driver.close()
+
+
+def _unwatched(done: int, total: int) -> None:
+    """A progress that nobody watches."""

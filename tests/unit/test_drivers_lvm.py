@@ -1,0 +1,116 @@
+"""What the LVM driver decides without LVM: names, sizes, and when a thin pool takes no more."""
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from volumed.driver.errors import BackendInvalid
+from volumed.driver.interface import Owner
+from volumed_drivers.lvm.commands import LogicalVolume
+from volumed_drivers.lvm.governor import SPACING, WINDOW, Governor
+from volumed_drivers.lvm.names import Names, owner_of, parsed
+from volumed_drivers.lvm.thick import region_size
+from volumed_drivers.lvm.thin import CHUNK, MOST_METADATA, OF_CHUNK, pool_sizes
+
+GIB = 1024**3
+TIB = 1024**4
+
+NAMES = Names(Owner("deployment", "lvm"))
+POOL = LogicalVolume("pool", 100 * GIB, data_percent=10.0, metadata_percent=5.0, metadata_size=GIB)
+
+
+@given(some.text(min_size=1, max_size=30), some.text(min_size=1, max_size=30))
+def test_a_mark_has_only_what_lvm_allows_and_is_known_again(deployment: str, backend: str) -> None:
+    mark = Names(Owner(deployment, backend)).mark
+    assert re.fullmatch(r"[A-Za-z0-9_+.\-/=!:&#]+", mark)
+    assert owner_of(frozenset({mark, "other"})) == (mark,)
+    assert Names(Owner(deployment + "x", backend)).mark != mark
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "its_id"),
+    [
+        (NAMES.volume("a-1"), "volume", "a-1"),
+        (NAMES.snapshot("a-1"), "snapshot", "a-1"),
+        (NAMES.quarantine("a-1"), "temporary", "a-1"),
+        (NAMES.still("a-1"), "temporary", "a-1"),
+        (NAMES.reverted("a-1"), "temporary", "a-1"),
+        (NAMES.replaced("a-1"), "temporary", "a-1"),
+        ("something", "temporary", None),
+    ],
+)
+def test_a_name_says_what_it_is_of(name: str, kind: str, its_id: str | None) -> None:
+    assert parsed(name) == (kind, its_id)
+    assert not name.startswith("snapshot"), "LVM keeps these for itself"
+
+
+@pytest.mark.parametrize("bad", ["", "-a", "a/b", "a b", "a" * 101, "..", "ä"])
+def test_what_is_no_id_makes_no_name(bad: str) -> None:
+    with pytest.raises(BackendInvalid):
+        NAMES.volume(bad)
+
+
+@given(some.integers(min_value=GIB, max_value=1024 * TIB))
+def test_a_pool_fits_its_group_and_its_metadata_has_room_for_every_chunk(free: int) -> None:
+    size, metadata, chunk = pool_sizes(free)
+    assert size + 2 * metadata <= free
+    assert metadata <= MOST_METADATA + 4 * 1024**2
+    assert metadata >= size / chunk * OF_CHUNK
+    assert chunk % CHUNK == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "option"),
+    [(TIB, []), (3 * TIB // 2, ["-R", "2"]), (2 * TIB, ["-R", "2"]), (3 * TIB, ["-R", "4"]), (9 * TIB, ["-R", "16"])],
+)
+def test_a_large_mirror_has_regions_of_the_next_power_of_two(size: int, option: list[str]) -> None:
+    assert region_size(size) == option
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def governor(clock: Clock, floor: float = 95.0) -> Governor:
+    told = {"lvm_pool_full_percent": floor, "lvm_pool_extend_percent": 0.0, "lvm_pool_extend_step": 10}
+    return Governor(SimpleNamespace(**told), clock)
+
+
+@pytest.mark.parametrize("full", [{"data_percent": 95.0}, {"metadata_percent": 97.0}])
+def test_a_pool_at_its_floor_takes_no_more_until_it_is_well_below(full: dict[str, float]) -> None:
+    watched = governor(Clock())
+    assert watched.refusal(POOL) is None
+    assert "95 % is the limit" in str(watched.refusal(replace(POOL, **full)))
+    assert watched.refusal(replace(POOL, data_percent=94.5))
+    assert watched.refusal(replace(POOL, data_percent=93.0)) is None
+    assert watched.refusal(replace(POOL, data_percent=94.5)) is None
+
+
+def test_the_time_left_is_that_of_what_fills_first_and_forgets_what_is_long_ago() -> None:
+    clock = Clock()
+    watched = governor(clock)
+    watched.observe(POOL)
+    assert watched.seconds_left() is None
+    clock.now = 100.0
+    watched.observe(replace(POOL, data_percent=20.0, metadata_percent=6.0))
+    assert watched.seconds_left() == pytest.approx(800.0)
+    clock.now = 100.0 + WINDOW + 1
+    watched.observe(replace(POOL, data_percent=20.0, metadata_percent=6.0))
+    assert watched.seconds_left() is None
+
+
+def test_a_full_pool_is_told_of_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    watched = governor(clock)
+    for moment in (0.0, 1.0, SPACING):
+        clock.now = moment
+        watched.observe(replace(POOL, data_percent=99.0))
+    assert len([record for record in caplog.records if "takes no more" in record.message]) == 2
