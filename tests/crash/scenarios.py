@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -321,6 +322,93 @@ DETACH = Scenario(
 )
 
 
+#: Bytes of a file that somebody put into the pool: not whole GiB, so that it grows and is cut again.
+FOREIGN_LENGTH = (1 << 30) + 5
+
+
+def _put_disk(stage: Stage) -> None:
+    with (stage.daemon.state / "pool" / "foreign-disk").open("wb") as disk:
+        disk.truncate(FOREIGN_LENGTH)
+        disk.seek(FOREIGN_LENGTH - 3)
+        disk.write(b"end")
+
+
+def _take_disk_away(stage: Stage) -> None:
+    """It is what it was, beside the pool's other files."""
+    disk = stage.daemon.state / "pool" / "foreign-disk"
+    with disk.open("rb") as data:
+        assert _read(data, FOREIGN_LENGTH - 3, 9) == b"end"
+    disk.unlink()
+
+
+def _holds_the_disk(path: Path) -> bool:
+    with path.open("rb") as data:
+        return _read(data, FOREIGN_LENGTH - 3, 9) == b"end\0\0\0\0\0\0"
+
+
+def manage(stage: Stage) -> requests.Response:
+    host = stage.outside.rows("SELECT host FROM services WHERE binary = 'volumed-volume'")[0]["host"]
+    body = {"host": host, "ref": {"source-name": "foreign-disk"}}
+    return stage.rest.post("/manageable_volumes", json={"volume": body}, headers=key(stage))
+
+
+def _check_managed(stage: Stage, answer: requests.Response) -> None:
+    stage.made["volume"] = answer.json()["volume"]["id"]
+    stage.rest.wait_for_status(f"/volumes/{stage.made['volume']}", "available")
+    assert _holds_the_disk(stage.outside.data_of(stage.made["volume"]))
+
+
+MANAGE = Scenario("manage", _put_disk, manage, _check_managed, remove_volumes("volume"))
+
+
+def prepare_managed(stage: Stage) -> None:
+    _put_disk(stage)
+    _check_managed(stage, manage(stage))
+
+
+UNMANAGE = Scenario(
+    "unmanage",
+    prepare=prepare_managed,
+    ask=lambda stage: stage.rest.post(f"/volumes/{stage.made['volume']}/action", json={"os-unmanage": None}),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}"),
+    clean=_take_disk_away,
+)
+
+
+def _prepare_disk_and_volume(stage: Stage) -> None:
+    stage.made["source"] = stage.volume(2)
+    _put_disk(stage)
+
+
+def _manage_snapshot(stage: Stage) -> requests.Response:
+    body = {"volume_id": stage.made["source"], "ref": "foreign-disk"}
+    return stage.rest.post("/manageable_snapshots", json={"snapshot": body}, headers=key(stage))
+
+
+MANAGE_SNAPSHOT = Scenario(
+    "manage snapshot", _prepare_disk_and_volume, _manage_snapshot, _check_snapshot, clean_snapshot
+)
+
+
+def _prepare_managed_snapshot(stage: Stage) -> None:
+    _prepare_disk_and_volume(stage)
+    _check_snapshot(stage, _manage_snapshot(stage))
+
+
+def _clean_unmanaged_snapshot(stage: Stage) -> None:
+    _take_disk_away(stage)
+    stage.remove(f"/volumes/{stage.made['source']}")
+
+
+UNMANAGE_SNAPSHOT = Scenario(
+    "unmanage snapshot",
+    prepare=_prepare_managed_snapshot,
+    ask=lambda stage: stage.rest.post(f"/snapshots/{stage.made['snapshot']}/action", json={"os-unmanage": None}),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/snapshots/{stage.made['snapshot']}"),
+    clean=_clean_unmanaged_snapshot,
+)
+
+
 def _prepare_findings(stage: Stage) -> None:
     """An orphan, an export that nobody wants, an account of no target, and quotas that drifted."""
     stage.made["volume"] = stage.volume()
@@ -367,4 +455,8 @@ ALL = (
     ATTACH,
     DETACH,
     REPAIR,
+    MANAGE,
+    UNMANAGE,
+    MANAGE_SNAPSHOT,
+    UNMANAGE_SNAPSHOT,
 )
