@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-lvm crash-fleet soak soak-fleet lint bench bench-recovery bench-lvm bench-fleet docs clean
 
 BIN := .venv/bin
 # Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
@@ -14,6 +14,8 @@ MINUTES ?= 60
 SEED ?=
 export SEED
 CRASH ?=
+# What runs in guests, or boots them.
+GUEST_TESTS := tests/guest tests/functional/lab/test_guest.py tests/functional/lab/test_lvm_node.py
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,10 +42,13 @@ test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
 
 test-lvm: setup-guest  ## what runs on a kernel of its own: LVM and LIO
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/guest tests/functional/lab/test_guest.py
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(GUEST_TESTS)
 
 crash: setup  ## the full product of failures and kills, with a report; takes an hour (CRASH="attach and not undone" for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash
+
+crash-lvm: setup-guest  ## the full product of kills on LVM, and crashes of the machine
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(GUEST_TESTS)
 
 crash-fleet: setup  ## every scenario killed at every point on a fleet, and again in its recovery (CRASH=... for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m fleet $(if $(CRASH),-k "$(CRASH)") tests/functional tests/unit
@@ -59,6 +64,9 @@ bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=n
 
 bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
 	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
+
+bench-lvm: setup-guest  ## the LVM driver beside bare LVM commands, on a kernel of its own
+	@$(BIN)/python -m bench lvm
 
 bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, memory, restart
 	@$(BIN)/python -m bench fleet

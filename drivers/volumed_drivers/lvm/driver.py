@@ -176,24 +176,27 @@ class LvmDriver:
         return list(managing.manageable(self._site, self._lvm.look(), self._thin_pool(), snapshots=True))
 
     def managed_size(self, reference: Reference) -> int:
-        return managing.size_in_gib(self._wanted(self._lvm.look(), reference, snapshot=False))
+        group = self._lvm.look()
+        return managing.size_in_gib(self._wanted(group, reference, snapshot=False), group)
 
     def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
         name, what, group = self._names.volume(volume.id), f"volume {volume.id}", self._lvm.look()
-        found = group.volumes.get(name) or self._wanted(group, reference, snapshot=False)
+        found = managing.taken(self._site, group, name) or self._wanted(group, reference, snapshot=False)
         managing.take(self._site, found, name, what)
-        self._volumes.grow(name, volume.size * GIB, what)
+        if not self._volumes.is_whole(found, volume.size * GIB):
+            self._volumes.grow(name, volume.size * GIB, what)
         return {}
 
     def unmanage(self, volume: VolumeRef) -> None:
         managing.give(self._site, self._names.volume(volume.id), f"volume {volume.id}")
 
     def managed_snapshot_size(self, reference: Reference) -> int:
-        return managing.size_in_gib(self._wanted(self._lvm.look(), reference, snapshot=True))
+        group = self._lvm.look()
+        return managing.size_in_gib(self._wanted(group, reference, snapshot=True), group)
 
     def manage_snapshot(self, snapshot: SnapshotRef, reference: Reference) -> Facts:
         name, what, group = self._names.snapshot(snapshot.id), f"snapshot {snapshot.id}", self._lvm.look()
-        found = group.volumes.get(name) or self._wanted(group, reference, snapshot=True)
+        found = managing.taken(self._site, group, name) or self._wanted(group, reference, snapshot=True)
         origin = self._names.volume(snapshot.volume.id)
         if found.origin != origin:
             reason = f"it is a snapshot of {found.origin}, not of {origin}"
