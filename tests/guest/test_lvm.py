@@ -196,7 +196,8 @@ def test_a_command_that_hangs_is_killed_and_what_it_leaves_is_finished(backend: 
     assert backend.ready().has_volume(SOURCE)
 
 
-def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: LvmBackend) -> None:
+@pytest.mark.parametrize("points", ["lvm.rename.after", pytest.param("", marks=pytest.mark.full)])
+def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: LvmBackend, points: str) -> None:
     driver = backend.ready()
     driver.create(SOURCE)
     write(device(SOURCE), MIB, b"old" * 1000)
@@ -210,7 +211,7 @@ def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: Lvm
 
     change()
     passed = passages(lambda fresh: fresh.revert(grown, SNAPSHOT, ignore), backend.ready())
-    for passage in [None, *passed]:
+    for passage in [None, *(each for each in passed if each.point.startswith(points))]:
         if passage is not None:
             change()
             assert kill_at(passage, lambda fresh: fresh.revert(grown, SNAPSHOT, ignore), backend.ready), passage
@@ -224,8 +225,8 @@ def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: Lvm
 
 def test_what_somebody_else_made_is_managed_and_given_away(backend: LvmBackend, kind: str) -> None:
     driver = backend.ready()
-    how = ["-V", "1500m", "-T", "vg/vg-pool"] if kind == "thin" else ["-L", "1500m"]
-    lvm("lvcreate", "-y", *how, "-n", "theirs", "vg")
+    how = ["-V", "1500m", "-T", "vg/vg-pool"] if kind == "thin" else ["-L", "1500m", "vg"]
+    lvm("lvcreate", "-y", "-n", "theirs", *how)
     write(Path("/dev/vg/theirs"), MIB, b"data")
     (found,) = driver.manageable_volumes()
     assert (found.reference, found.size, found.safe_to_manage) == ({"source-name": "theirs"}, 2, True)
@@ -331,19 +332,20 @@ def test_a_thick_volume_that_does_not_fit_is_refused_with_the_numbers(thick: Lvm
 
 @pytest.mark.parametrize("what", ["data", "metadata"])
 def test_a_pool_at_its_limit_takes_nothing_new_and_says_so_to_the_scheduler(thin: LvmBackend, what: str) -> None:
-    limit = 50.0 if what == "data" else 12.0
+    empty = float(lvm("lvs", "--noheadings", "-o", "metadata_percent", "vg/vg-pool"))
+    limit = 50.0 if what == "data" else empty + 0.3
     driver = replace(thin, options={**thin.options, "lvm_pool_full_percent": limit}).ready()
     driver.create(SOURCE)
-    step = MIB if what == "data" else 2 * MIB
-    for offset in range(0, 160 * MIB, step):
-        write(device(SOURCE), offset, b"x" * (MIB if what == "data" else 1))
+    for offset in range(0, 160 * MIB, MIB):
+        write(device(SOURCE), offset, b"x" * MIB)
     with pytest.raises(BackendFull, match=f"its {what} is"):
         driver.create(COPY)
     (pool,) = driver.capabilities().pools
     assert pool.free_gib == 0
     assert what in pool.features["pool_takes_no_more"]
     driver.delete(SOURCE)
-    driver.create(COPY)
+    if what == "data":
+        driver.create(COPY)
 
 
 def test_a_pool_grows_where_that_is_allowed(thin: LvmBackend) -> None:

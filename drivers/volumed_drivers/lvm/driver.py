@@ -126,12 +126,13 @@ class LvmDriver:
 
     def has_volume(self, volume: VolumeRef) -> bool:
         found = self._lvm.look().volumes.get(self._names.volume(volume.id))
-        return found is not None and self._volumes.is_whole(found, volume.size * GIB)
+        return found is not None and self._is_ours(found) and self._volumes.is_whole(found, volume.size * GIB)
 
     def has_snapshot(self, snapshot: SnapshotRef) -> bool:
         found = self._lvm.look().volumes.get(self._names.snapshot(snapshot.id))
-        origin = self._names.volume(snapshot.volume.id)
-        return found is not None and self._volumes.is_whole_snapshot(found, origin, snapshot.size * GIB)
+        if found is None or not self._is_ours(found):
+            return False
+        return self._volumes.is_whole_snapshot(found, self._names.volume(snapshot.volume.id), snapshot.size * GIB)
 
     def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
         path, size = self._site.device(self._names.volume(volume.id), f"volume {volume.id}")

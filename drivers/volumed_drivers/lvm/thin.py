@@ -52,7 +52,8 @@ class Thin:
             self._site.lvm.change("create", "lvcreate", "-y", *where, *self._site.labels(name))
         except Refused as refused:
             self._finish(name, size, what, refused)
-        self._site.lvm.made(LogicalVolume(name, size, pool=self._pool, data_percent=0.0))
+        tags = frozenset(self._site.names.tags(name))
+        self._site.lvm.made(LogicalVolume(name, size, tags, pool=self._pool, data_percent=0.0))
 
     def snapshot(self, origin: str, name: str, what: str) -> None:
         """An instant of ``origin``; it is not activated."""
