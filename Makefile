@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-lvm crash-fleet soak soak-fleet lint bench bench-recovery bench-lvm bench-fleet docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-lvm crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
 
 BIN := .venv/bin
 # Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
@@ -65,11 +65,11 @@ bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=n
 bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
 	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
 
-bench-lvm: setup-guest  ## the LVM driver beside bare LVM commands, on a kernel of its own
-	@$(BIN)/python -m bench lvm
+bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, statements, RPC, memory, restart
+	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
 
-bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, memory, restart
-	@$(BIN)/python -m bench fleet
+bench-lvm: setup-guest  ## the LVM driver and LIO on a kernel of its own, beside bare LVM commands and writes of configfs
+	@$(BIN)/python -m bench lvm lio
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

@@ -17,7 +17,6 @@ from tests.lab.lvm_backend import LvmBackend, lvm, volume_group, volumes
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import Owner, Remains, SnapshotRef, VolumeRef
-from volumed_drivers.lvm.driver import LvmDriver
 
 pytestmark = pytest.mark.guest
 
@@ -54,13 +53,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def backend(group: str, kind: str, tmp_path: Path) -> Iterator[LvmBackend]:
     """A backend of that kind; nothing of it is left in the group."""
-    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": kind}, makes=LvmDriver)
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": kind})
     clear(group)
 
 
 @pytest.fixture
 def thick(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
-    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": "thick"}, makes=LvmDriver)
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": "thick"})
     clear(group)
 
 
@@ -68,7 +67,7 @@ def thick(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
 def thin(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
     """With a small pool of somebody else's making."""
     lvm("lvcreate", "-y", "-L", "256m", "--poolmetadatasize", "4m", "-c", "64k", "-T", f"{group}/vg-pool")
-    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_read_interval": 0.0}, makes=LvmDriver)
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_read_interval": 0.0})
     clear(group)
 
 
@@ -273,7 +272,7 @@ def test_a_deleted_thick_volume_is_out_of_reach_at_once_and_cleared_where_the_wi
     assert isinstance(driver.delete(SOURCE), Remains)
     assert isinstance(driver.delete(SOURCE), Remains)
     assert not device(SOURCE).exists()
-    assert [(each.kind, each.id) for each in driver.audit()] == [("temporary", SOURCE.id)]
+    assert [(each.kind, each.id) for each in driver.audit()] == [("remains", SOURCE.id)]
 
     def die(done: int, total: int) -> None:
         if done >= 512 * MIB:

@@ -23,8 +23,8 @@ FORMERLY = "volumed.formerly="
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 #: Kinds of what an audit finds, by how its name begins.
-_KINDS = {"volume-": "volume", "_snapshot-": "snapshot"}
-_TEMPORARY = re.compile(r"volumed-(purge|clone|revert|old)-(?P<id>.+)")
+_KINDS = {"volume-": "volume", "_snapshot-": "snapshot", "volumed-purge-": "remains"}
+_TEMPORARY = re.compile(r"volumed-(clone|revert|old)-(?P<id>.+)")
 
 
 @dataclass(frozen=True, slots=True)

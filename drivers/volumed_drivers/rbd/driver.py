@@ -227,6 +227,7 @@ class RbdDriver:
                 "ports": [str(address.port) for address in addresses],
                 "cluster_name": options.rbd_cluster_name,
                 "auth_enabled": True,
+                "auth_method": "cephx",
                 "auth_username": options.rbd_user or "admin",
                 "secret_type": "ceph",
                 "secret_uuid": options.rbd_secret_uuid,

@@ -1,0 +1,101 @@
+"""``volumed up`` with two Ceph pools: the whole life of volumes by REST, with a kill -9 in the middle."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.lab.daemon import Daemon, Session
+from tests.lab.nursery import ForkedDaemon
+
+pytestmark = [
+    pytest.mark.part("ceph"),
+    pytest.mark.part("qemu-io"),
+    pytest.mark.embedded_only("it is about a backend, and a fleet has the same ones"),
+]
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+@pytest.fixture
+def rest(service: ForkedDaemon) -> Any:
+    with service.session() as session:
+        session.put("/os-quota-sets/admin", json={"quota_set": {"volumes": 100, "gigabytes": 1000, "snapshots": 100}})
+        yield session
+
+
+def attached(rest: Session, volume_id: str) -> tuple[str, dict[str, Any]]:
+    """The attachment's id, and the connection as a hypervisor is told."""
+    attachment = rest.attach(volume_id)
+    assert rest.post(f"/attachments/{attachment['id']}/action", json={"os-complete": {}}).status_code == 204
+    info = attachment["connection_info"]
+    return attachment["id"], {"driver_volume_type": info["driver_volume_type"], "data": info}
+
+
+def detach(rest: Session, attachment_id: str) -> None:
+    assert rest.delete(f"/attachments/{attachment_id}").status_code == 200
+
+
+def holds(rest: Session, data: Any, volume_id: str, pattern: int, size: int) -> bool:
+    attachment_id, info = attached(rest, volume_id)
+    try:
+        return bool(data.size(info) == size * GIB and data.has_pattern(info, pattern, 8 * MIB, MIB))
+    finally:
+        detach(rest, attachment_id)
+
+
+def snapshot_of(rest: Session, volume_id: str) -> str:
+    body = {"snapshot": {"volume_id": volume_id, "force": True}}
+    answer = rest.post("/snapshots", json=body)
+    assert answer.status_code == 202, answer.text
+    snapshot_id = str(answer.json()["snapshot"]["id"])
+    rest.wait_for_status(f"/snapshots/{snapshot_id}", "available")
+    return snapshot_id
+
+
+def assert_is_clean(daemon: Daemon) -> None:
+    """The doctor finds nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "volumed.cmd.volumed", "doctor", "--url", daemon.url, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, json.loads(done.stdout)["doctor"]["findings"]) == (0, []), done.stderr
+
+
+def test_the_life_of_volumes_on_two_pools(service: ForkedDaemon, rest: Session, pools: dict[str, Any]) -> None:
+    from tests.lab.ceph.data_paths import QemuIo
+
+    volume_id = rest.make_volume()
+    attachment_id, info = attached(rest, volume_id)
+    (client,) = [client for client in pools.values() if info["data"]["name"] == f"{client.pool}/volume-{volume_id}"]
+    data = QemuIo(client.configuration)
+    assert info["data"]["auth_username"] == client.user
+    assert "auth_password" not in info["data"]
+    data.write_pattern(info, 0xA5, 8 * MIB, MIB)
+    snapshot_id = snapshot_of(rest, volume_id)
+    data.write_pattern(info, 0x5A, 8 * MIB, MIB)
+    service.kill()
+    data.write_pattern(info, 0x5B, 8 * MIB, MIB)
+    service.start()
+
+    copy_id = rest.make_volume(size=2, snapshot_id=snapshot_id)
+    detach(rest, attachment_id)
+    clone_id = rest.make_volume(source_volid=volume_id)
+    assert rest.post(f"/volumes/{clone_id}/action", json={"os-extend": {"new_size": 3}}).status_code == 202
+    rest.wait_for_status(f"/volumes/{clone_id}", "available")
+    assert holds(rest, data, volume_id, 0x5B, size=1)
+    assert holds(rest, data, copy_id, 0xA5, size=2)
+    assert holds(rest, data, clone_id, 0x5B, size=3)
+    assert_is_clean(service)
+
+    rest.delete(f"/snapshots/{snapshot_id}")
+    rest.wait_until_gone(f"/snapshots/{snapshot_id}")
+    for each in (volume_id, copy_id, clone_id):
+        rest.delete(f"/volumes/{each}")
+        rest.wait_until_gone(f"/volumes/{each}")
