@@ -51,7 +51,8 @@ class LvmDriver:
         self._site = Site(setup.backend, self._lvm, self._names, setup.state_path / "lvm", options)
         self._pool = options.lvm_thin_pool or f"{options.volume_group}-pool"
         self._governor = Governor(options)
-        self._volumes: Thin | Thick = Thick(self._site)
+        self._thick = Thick(self._site)
+        self._volumes: Thin | Thick = self._thick
         self._observed: Group | None = None
         self._target = load_target(setup)
 
@@ -106,7 +107,7 @@ class LvmDriver:
         return self._volumes.remove(volume.id, f"volume {volume.id}")
 
     def purge(self, volume: VolumeRef, progress: Progress) -> None:
-        self._volumes.purge(volume.id, progress)
+        self._thick.purge(volume.id, progress)
 
     def extend(self, volume: VolumeRef, new_size: int) -> None:
         self._volumes.grow(self._names.volume(volume.id), new_size * GIB, f"volume {volume.id}")
@@ -166,9 +167,11 @@ class LvmDriver:
         kind, resource_id = parsed(name)
         if kind == "volume" and resource_id is not None:
             if self.delete(VolumeRef(resource_id, 0, leftover.where)) is not None:
-                self._volumes.purge(resource_id, _unwatched)
-            return
-        self._site.remove(name, leftover.where)
+                self._thick.purge(resource_id, _unwatched)
+        elif kind == "remains" and resource_id is not None:
+            self._thick.purge(resource_id, _unwatched)
+        else:
+            self._site.remove(name, leftover.where)
 
     def manageable_volumes(self) -> Sequence[Manageable]:
         return list(managing.manageable(self._site, self._lvm.look(), self._thin_pool(), snapshots=False))
@@ -233,7 +236,7 @@ class LvmDriver:
         kind, thin = self._setup.options.lvm_type, Thin(self._site, self._pool, self._governor)
         if kind == "auto":
             kind = "thin" if self._pool in group.volumes or not group.volumes else "thick"
-        return thin if kind == "thin" else Thick(self._site)
+        return thin if kind == "thin" else self._thick
 
     def _thin_pool(self) -> str | None:
         return self._pool if isinstance(self._volumes, Thin) else None

@@ -102,9 +102,6 @@ class Thin:
     def remove_snapshot(self, name: str, what: str) -> None:
         self._site.remove(name, what)
 
-    def purge(self, volume_id: str, progress: Progress) -> None:
-        """There is nothing: a thin volume's blocks are zeroed when they are given out."""
-
     def revert(self, volume_id: str, snapshot: str, size: int, what: str, progress: Progress) -> None:
         """Exchange the volume for a new one that shares the snapshot's data."""
         names = self._site.names
