@@ -84,7 +84,7 @@ class LvmDriver:
             storage_protocol=self._target.storage_protocol,
             vendor_name="volumed",
             driver_version=VERSION,
-            online_extend_support=isinstance(self._volumes, Thin),
+            online_extend_support=isinstance(self._volumes, Thin) and not self._is_tgt(),
             multiattach=True,
             snapshot_attached_support=True,
             pools=(self._pool_capabilities(self._lvm.known()),),
@@ -186,6 +186,9 @@ class LvmDriver:
     def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
         name, what, group = self._names.volume(volume.id), f"volume {volume.id}", self._lvm.look()
         found = managing.taken(self._site, group, name) or self._wanted(group, reference, snapshot=False)
+        if managing.size_in_gib(found, group) > volume.size:
+            reason = f"it is larger than {volume.size} GiB"
+            raise BackendInvalid(backend=self._setup.backend, what=f"logical volume {found.name}", reason=reason)
         managing.take(self._site, found, name, what)
         if not self._volumes.is_whole(found, volume.size * GIB):
             self._volumes.grow(name, volume.size * GIB, what)
@@ -237,6 +240,10 @@ class LvmDriver:
         if kind == "auto":
             kind = "thin" if self._pool in group.volumes or not group.volumes else "thick"
         return thin if kind == "thin" else self._thick
+
+    def _is_tgt(self) -> bool:
+        """tgt shows a new size to those who log in anew only (docs/targets/tgt.md)."""
+        return self._setup.options.target_helper in ("tgt", "tgtadm")
 
     def _thin_pool(self) -> str | None:
         return self._pool if isinstance(self._volumes, Thin) else None

@@ -72,11 +72,12 @@ def take(site: Site, found: LogicalVolume, name: str, what: str) -> None:
 
 
 def give(site: Site, name: str, what: str) -> None:
-    """Call it what it was called before, and take our marks off; an absent one is fine."""
+    """Call it what it was called before, and take our marks off; an absent one is fine. ``BackendBusy``."""
     found = taken(site, site.lvm.look(), name)
     ours = [] if found is None else sorted(tag for tag in found.tags if tag.startswith("volumed"))
     if found is None or not ours:
         return
+    site.refuse_open(found, what)
     former = next((tag.removeprefix(FORMERLY) for tag in ours if tag.startswith(FORMERLY)), found.name)
     try:
         if former != found.name:
