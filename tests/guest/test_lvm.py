@@ -233,6 +233,8 @@ def test_what_somebody_else_made_is_managed_and_given_away(backend: LvmBackend, 
     with held_open(Path("/dev/vg/theirs")), pytest.raises(BackendInvalid, match="open"):
         driver.managed_size(found.reference)
 
+    with pytest.raises(BackendInvalid, match="larger than 1 GiB"):
+        driver.manage(SOURCE, found.reference)
     taken = replace(SOURCE, size=2)
     driver.manage(taken, found.reference)
     driver.manage(taken, found.reference)
@@ -243,10 +245,12 @@ def test_what_somebody_else_made_is_managed_and_given_away(backend: LvmBackend, 
     with pytest.raises(BackendInvalid, match="already"):
         driver.managed_size(again.reference)
 
+    with held_open(device(taken)), pytest.raises(BackendBusy):
+        driver.unmanage(taken)
     driver.unmanage(taken)
     driver.unmanage(taken)
     assert not [each for each in driver.audit() if each.kind == "volume"]
-    assert read(device(taken), MIB, 4) == b"data"
+    assert read(Path("/dev/vg/theirs"), MIB, 4) == b"data"
 
 
 def test_snapshots_are_managed_with_their_volume_only(thick: LvmBackend) -> None:
