@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
+from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import EVERYBODY, Access, Owner
-from volumed_drivers.rbd import errors
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import omap
 
@@ -36,6 +36,13 @@ class Register:
                 crash_point("rbd.register.before")
                 self._connection.ioctx.operate_write_op(operation, name)
                 crash_point("rbd.register.after")
+
+    def confirm(self) -> None:
+        """Raise ``BackendUnreachable`` unless the register is there: without it nothing that is missing is believed."""
+        try:
+            self._connection.ioctx.stat(self._name)
+        except self._connection.modules.rados.ObjectNotFound as error:
+            raise self._gone() from error
 
     def intend(self, volume_id: str, source: Mapping[str, str]) -> None:
         """``source``: ``image`` and ``snapshot`` that is taken for it, or nothing."""
@@ -76,8 +83,8 @@ class Register:
             entries, _ = self._connection.ioctx.get_omap_vals_by_keys(operation, (key,))
             try:
                 self._connection.ioctx.operate_read_op(operation, self._name)
-            except self._connection.modules.rados.ObjectNotFound:
-                return None
+            except self._connection.modules.rados.ObjectNotFound as error:
+                raise self._gone() from error
             found = dict(entries)
         return json.loads(found[key]) if key in found else None
 
@@ -99,6 +106,10 @@ class Register:
         try:
             for key, value in omap(self._connection, self._name, prefix):
                 yield key.removeprefix(prefix), json.loads(value)
-        except self._connection.modules.rados.Error as error:
-            if not errors.is_missing(error):
-                raise
+        except self._connection.modules.rados.ObjectNotFound as error:
+            raise self._gone() from error
+
+    def _gone(self) -> BackendUnreachable:
+        self._connection.close()
+        reason = f"pool {self._connection.place} is gone, or its object {self._name}, which the next start makes"
+        return BackendUnreachable(backend=self._connection.backend, reason=reason)
