@@ -1,11 +1,12 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash test-rbd crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm test-rbd crash crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
 
 BIN := .venv/bin
-# Workers of the test suite; each test has its own daemon, state folder and ports.
-JOBS ?= 2
+# Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
+# Each test has its own daemon, state folder and ports.
+JOBS ?= 4
 TESTS ?= tests
 BENCH ?=
 # How long a soak goes on, and the seed that it replays; it prints its own.
@@ -65,8 +66,11 @@ bench: setup  ## the figures, each beside the raw cost of the same work (BENCH=n
 bench-recovery: setup  ## the figures of restart, doctor under load, and what crash safety costs
 	@$(BIN)/python -m bench restart backlog doctor-under-load crash-safety
 
-bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, memory, restart
-	@$(BIN)/python -m bench fleet
+bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, statements, RPC, memory, restart
+	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
+
+bench-lvm: setup-guest  ## exports by LIO in a guest, beside the bare writes of configfs
+	@$(BIN)/python -m bench lio
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

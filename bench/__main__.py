@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import creates, doctor, fleet, lists, placements, recovery, safety, starts, statements
+from bench import creates, doctor, fleet, lio, lists, placements, recovery, rpc, safety, starts, statements
 from bench.figure import Figure, print_table
 
 FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -30,6 +30,10 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "doctor-under-load": doctor.under_load,
     "crash-safety": safety.cost,
     "fleet": fleet.fleet,
+    "fleet-rpc": rpc.rpc,
+    "fleet-volumes": fleet.volumes,
+    "fleet-memory": fleet.memory,
+    "lio": lio.exports,
 }
 
 

@@ -63,6 +63,8 @@ class Service:
     binary: str
     arguments: list[str]
     log: Path
+    #: The module that is run with the service's name.
+    program: str
     url: str = ""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     _said: int = 0
@@ -82,7 +84,7 @@ class Service:
         self._said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "volumed.cmd.service", self.binary, *self.arguments, *listen],
+                [sys.executable, "-m", self.program, self.binary, *self.arguments, *listen],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -143,8 +145,10 @@ class Fleet:
         nodes: int = 3,
         others: int = 2,
         backends: tuple[str, ...] = ("fast", "slow"),
+        program: str = "volumed.cmd.service",
     ) -> None:
         self.folder = folder
+        self._program = program
         _write(folder / "secrets.key", Fernet.generate_key().decode() + "\n")
         self._common = folder / "volumed.conf"
         _write(self._common, _CONFIGURATION.format(folder=folder, broker=broker, database=database))
@@ -192,7 +196,7 @@ class Fleet:
         own = state / "own.conf"
         _write(own, f"[DEFAULT]\nhost = {host}\nstate_path = {state}\n{more}")
         arguments = ["--config-file", str(self._common), "--config-file", str(own)]
-        return Service(host, binary, arguments, self.folder / f"{host}.log")
+        return Service(host, binary, arguments, self.folder / f"{host}.log", self._program)
 
 
 def _write(path: Path, text: str) -> None:

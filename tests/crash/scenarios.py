@@ -94,7 +94,7 @@ class Stage:
 class Scenario:
     """``prepare`` undisturbed, ``ask`` while the daemon dies, ``check`` after the restart, ``clean`` up.
 
-    ``faulty``: the backend's driver is the one that fails on order.
+    ``faulty``: the backend's driver is the one that fails on order; ``remaining``: and whose deletes leave remains.
     """
 
     name: str
@@ -103,6 +103,7 @@ class Scenario:
     check: Callable[[Stage, requests.Response], None]
     clean: Callable[[Stage], None]
     faulty: bool = False
+    remaining: bool = False
 
 
 def _read(data: Any, offset: int, length: int) -> bytes:
@@ -180,6 +181,38 @@ DELETE = Scenario(
     ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['volume']}"),
     check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}"),
     clean=lambda stage: None,
+)
+
+
+def _operations(stage: Stage, **query: Any) -> list[dict[str, Any]]:
+    return list(stage.rest.get("/operations", params=query | {"all_tenants": 1}).json()["operations"])
+
+
+def _volume_once_all_is_purged(stage: Stage) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while live := _operations(stage, kind="volume.purge", state="live"):
+        assert time.monotonic() < deadline, live
+        time.sleep(0.02)
+    stage.made["volume"] = stage.volume()
+
+
+def _check_purged(stage: Stage, answer: requests.Response) -> None:
+    stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}")
+    deadline = time.monotonic() + PATIENCE
+    while [each["state"] for each in _operations(stage, kind="volume.purge", volume_id=stage.made["volume"])] != [
+        "succeeded"
+    ]:
+        assert time.monotonic() < deadline, _operations(stage, volume_id=stage.made["volume"])
+        time.sleep(0.02)
+
+
+PURGE = Scenario(
+    "delete and purge",
+    prepare=_volume_once_all_is_purged,
+    ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['volume']}"),
+    check=_check_purged,
+    clean=lambda stage: None,
+    remaining=True,
 )
 
 DELETE_CASCADE = Scenario(
@@ -307,8 +340,7 @@ def _repair(stage: Stage) -> requests.Response:
 
 
 def _repairs(stage: Stage) -> list[dict[str, Any]]:
-    query = {"kind": "doctor.repair", "all_tenants": 1}
-    return list(stage.rest.get("/operations", params=query).json()["operations"])
+    return _operations(stage, kind="doctor.repair")
 
 
 def _check_repaired(stage: Stage, answer: requests.Response) -> None:
@@ -324,6 +356,7 @@ ALL = (
     CLONE,
     FROM_SNAPSHOT,
     DELETE,
+    PURGE,
     DELETE_CASCADE,
     EXTEND,
     SNAPSHOT,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import initiator
+from tests.lab.initiator import Session
 
 
 class Iscsi:
@@ -26,7 +27,7 @@ class Iscsi:
     def size(self, info: Mapping[str, Any]) -> int:
         return initiator.size(initiator.Connection.of(info))
 
-    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
+    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Session]:
         return initiator.session(initiator.Connection.of(info))
 
 
@@ -54,5 +55,5 @@ class Local:
         with Path(info["data"]["device_path"]).open("rb") as stream:
             return stream.seek(0, os.SEEK_END)
 
-    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[initiator.Session]:
+    def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Session]:
         raise NotImplementedError("a file has no sessions")

@@ -23,7 +23,8 @@ import psutil
 from tests.lab import mariadb, postgresql
 from tests.lab.database_server import USERS, Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (postgresql.RECIPE, mariadb.RECIPE)}
+_ALL: tuple[Recipe, ...] = (postgresql.RECIPE, postgresql.TLS, mariadb.RECIPE, mariadb.TLS)
+RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 #: Seconds within which a server must have started or ended.
 PATIENCE = 120.0

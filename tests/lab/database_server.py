@@ -12,17 +12,45 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import psutil
 
+from tests.lab.certificates import Authority
+
 #: In a shared server's folder: the file on which each of its users holds a lock.
 USERS = "users"
 
 _REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of a server that speaks TLS: whom clients trust, and its own certificate and key, as PEM."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> "Tls":
+        """Of the server with its data in ``folder``."""
+        own = folder / "tls"
+        return cls(own / f"{_AUTHORITY}.pem", own / "server.pem", own / "server.key")
+
+    @classmethod
+    def make(cls, folder: Path) -> "Tls":
+        """Make them."""
+        made = cls.of(folder)
+        made.key.parent.mkdir()
+        Authority(made.key.parent, _AUTHORITY).issue("server")
+        return made
+
+
+_AUTHORITY = "authority"
 
 
 class Recipe(Protocol):
@@ -67,6 +95,10 @@ class Server:
     port: int
     folder: Path
 
+    @property
+    def tls(self) -> Tls:
+        return Tls.of(self.folder)
+
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
         """A database of its own; its URL."""
@@ -94,6 +126,7 @@ class PrivateServer:
         self.recipe = server.recipe
         self.port = server.port
         self.database = server.database
+        self.tls = server.tls
         self._keeper = keeper
 
     def url(self, database: str) -> str:
@@ -153,6 +186,28 @@ def shared(recipe: Recipe) -> Server:
     if recipe.name not in _SHARED:
         _SHARED[recipe.name] = _join(recipe, folder)
     return _SHARED[recipe.name][0]
+
+
+class Kind:
+    """The servers of one kind for who wants one: by ``recipe``, or by ``tls`` where it is to offer TLS."""
+
+    def __init__(self, recipe: Recipe, tls: Recipe) -> None:
+        self._recipe = recipe
+        self._tls = tls
+
+    def shared(self) -> Server:
+        """The server of this test run. Its commits do not survive a power cut: it is fast."""
+        return shared(self._recipe)
+
+    @contextmanager
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
+        with self.shared().database(template) as url:
+            yield url
+
+    def server(self, durable: bool = True, tls: bool = False) -> AbstractContextManager[PrivateServer]:
+        """A server of one's own."""
+        return private(self._tls if tls else self._recipe, durable)
 
 
 #: What this process shares, with what must stay as long as it does.

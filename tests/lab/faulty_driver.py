@@ -103,13 +103,15 @@ class FaultyDriver:
     """See the module."""
 
     OPTIONS = FileDriver.OPTIONS
+    #: The driver that does the work.
+    DRIVER: type[FileDriver] = FileDriver
 
     manageable_volumes, managed_size, manage, unmanage = _Told(), _Told(), _Told(), _Told()
     manageable_snapshots, managed_snapshot_size = _Told(), _Told()
     manage_snapshot, unmanage_snapshot = _Told(), _Told()
 
     def __init__(self, setup: Setup) -> None:
-        self._driver = FileDriver(setup)
+        self._driver = self.DRIVER(setup)
         self._faults = Faults(setup.state_path, setup.backend)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

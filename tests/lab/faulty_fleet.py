@@ -25,6 +25,7 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
         "retry_pause": 0.05,
         "undo_timeout": 0.5,
         "forward_retries": 2,
+        "busy_timeout": 0,
         "placement_timeout": 2,
     },
 }
@@ -42,6 +43,7 @@ class Fleet:
         target: str,
         options: Mapping[str, object],
         exported: bool,
+        driver: str,
     ) -> None:
         self.daemon = daemon
         state = self.daemon.state
@@ -52,7 +54,7 @@ class Fleet:
         groups["operations"] |= options
         for number, name in enumerate(names):
             groups[name] = {
-                "volume_driver": "tests.lab.faulty_driver.FaultyDriver",
+                "volume_driver": driver,
                 "file_pool_path": pools[name],
                 "target_helper": target,
                 "target_port": 0,
@@ -168,6 +170,7 @@ def faulty_fleet(
     start: bool = True,
     environment: Mapping[str, str] | None = None,
     exported: bool = False,
+    driver: str = "tests.lab.faulty_driver.FaultyDriver",
 ) -> Iterator[Fleet]:
     """A fleet in a fresh folder; at its end nothing differs from the rows, and no process is left.
 
@@ -175,7 +178,7 @@ def faulty_fleet(
     exported from their creation on.
     """
     folder = Path(tempfile.mkdtemp(prefix="volumed-"))
-    fleet = Fleet(make_forked(folder, arguments, environment), names, target, options or {}, exported)
+    fleet = Fleet(make_forked(folder, arguments, environment), names, target, options or {}, exported, driver)
     try:
         if start:
             fleet.start()

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from volumed.conf import backend
 from volumed.driver.conformance import DataPath
 from volumed.driver.interface import Owner
 from volumed.driver.registry import Setup
@@ -25,19 +26,10 @@ class FileBackend:
     pool: str = "pool"
 
     def setup(self) -> Setup:
-        options = {
-            "file_pool_path": None,
+        options = {option.dest: option.default for option in (*backend.OPTIONS, *FileDriver.OPTIONS)} | {
             "target_helper": self.target,
-            "target_ip_address": "127.0.0.1",
             "target_port": 0,
-            "target_prefix": "iqn.2010-10.org.openstack:",
-            "iscsi_secondary_ip_addresses": [],
-            "use_chap_auth": True,
-            "iscsi_write_cache": False,
-            "volumes_dir": None,
             "lio_helper_socket": str(self.folder / "lio.sock"),
-            "reserved_percentage": 0,
-            "max_over_subscription_ratio": 20.0,
         }
         return Setup(
             backend=self.owner.backend,

@@ -209,9 +209,11 @@ def _environment() -> Path:
 
 
 def _make(environment: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    pip = [str(environment / "bin/python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    subprocess.run([*pip, *REQUIREMENTS], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "--disable-pip-version-check"]
+    # Most of what is installed is never imported, so it is not compiled beforehand.
+    install = [*pip, "install", "-qq", "--no-compile", *REQUIREMENTS]
+    subprocess.run(install, check=True, stdin=subprocess.DEVNULL)
     template = environment / "template"
     (template / "keys").mkdir(parents=True, mode=0o700)
     for name in ("0", "1"):

@@ -6,25 +6,29 @@ with mariadb.server() as server: server.kill(); server.start()
 
 import getpass
 import signal
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pymysql
 
 from tests.lab import database_server
-from tests.lab.database_server import PrivateServer, Server
+from tests.lab.database_server import Tls
 
 
 class Mariadb:
     """How MariaDB is made, started and asked. Nobody needs a password."""
 
-    name = "mariadb"
+    def __init__(self, tls: bool = False) -> None:
+        """``tls``: it offers TLS, which clients take unless they are told otherwise."""
+        self._tls = tls
+        self.name = "mariadb-tls" if tls else "mariadb"
+
     stop_signal = signal.SIGTERM
     quit_signal = signal.SIGKILL
 
     def prepare(self, folder: Path) -> None:
+        Tls.make(folder)
         options = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={getpass.getuser()}", "--skip-test-db"]
         install = database_server.program("mariadb-install-db")
         database_server.run([install, *options, "--auth-root-authentication-method=normal"], cwd=folder)
@@ -48,6 +52,9 @@ class Mariadb:
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_general_ci",
         ]
+        if self._tls:
+            tls = Tls.of(folder)
+            options += [f"--ssl-cert={tls.certificate}", f"--ssl-key={tls.key}"]
         if not durable:
             options += [
                 "--innodb-flush-log-at-trx-commit=0",
@@ -84,24 +91,11 @@ class Mariadb:
             cursor.execute(f"DROP DATABASE IF EXISTS {database}")
 
 
-RECIPE = Mariadb()
+RECIPE, TLS = Mariadb(), Mariadb(tls=True)
 
 
-def shared() -> Server:
-    """The server of this test run. Its commits do not survive a power cut: it is fast."""
-    return database_server.shared(RECIPE)
-
-
-@contextmanager
-def database(template: str | None = None) -> Iterator[str]:
-    """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
-    with shared().database(template) as url:
-        yield url
-
-
-def server(durable: bool = True) -> AbstractContextManager[PrivateServer]:
-    """A server of one's own."""
-    return database_server.private(RECIPE, durable)
+_KIND = database_server.Kind(RECIPE, TLS)
+shared, database, server = _KIND.shared, _KIND.database, _KIND.server
 
 
 def _connect(port: int) -> "pymysql.Connection[Any]":

@@ -8,15 +8,13 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from tests.lab import database_server
-from tests.lab.database_server import PrivateServer, Server
+from tests.lab.database_server import Tls
 
 #: The account that it runs as when root asks; it refuses to run as root.
 ACCOUNT = "postgres"
@@ -25,20 +23,30 @@ ACCOUNT = "postgres"
 class Postgresql:
     """How PostgreSQL is made, started and asked. Nobody needs a password."""
 
-    name = "postgresql"
+    def __init__(self, tls: bool = False) -> None:
+        """``tls``: it offers TLS, which clients take unless they are told otherwise."""
+        self._tls = tls
+        self.name = "postgresql-tls" if tls else "postgresql"
+
     stop_signal = signal.SIGINT
     #: "Immediate shutdown" in pg_ctl(1): without a checkpoint, and its shared memory is removed.
     quit_signal = signal.SIGQUIT
 
     def prepare(self, folder: Path) -> None:
+        tls = Tls.make(folder)
         if os.geteuid() == 0:
             account = pwd.getpwnam(ACCOUNT)
-            os.chown(folder, account.pw_uid, account.pw_gid)
+            for path in (folder, tls.key):
+                os.chown(path, account.pw_uid, account.pw_gid)
         options = ["--username=volumed", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         database_server.run(_as_account([_program("initdb"), "-D", str(folder / "data"), *options]), cwd=folder)
 
     def command(self, folder: Path, port: int, durable: bool) -> list[str]:
+        tls = Tls.of(folder)
         settings = {
+            "ssl": "on" if self._tls else "off",
+            "ssl_cert_file": tls.certificate,
+            "ssl_key_file": tls.key,
             "listen_addresses": "127.0.0.1",
             "port": port,
             "unix_socket_directories": "",
@@ -86,24 +94,11 @@ class Postgresql:
             connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
-RECIPE = Postgresql()
+RECIPE, TLS = Postgresql(), Postgresql(tls=True)
 
 
-def shared() -> Server:
-    """The server of this test run. Its commits do not survive a power cut: it is fast."""
-    return database_server.shared(RECIPE)
-
-
-@contextmanager
-def database(template: str | None = None) -> Iterator[str]:
-    """A database of one's own on the run's server, empty or as a copy of ``template``; its URL."""
-    with shared().database(template) as url:
-        yield url
-
-
-def server(durable: bool = True) -> AbstractContextManager[PrivateServer]:
-    """A server of one's own."""
-    return database_server.private(RECIPE, durable)
+_KIND = database_server.Kind(RECIPE, TLS)
+shared, database, server = _KIND.shared, _KIND.database, _KIND.server
 
 
 def _connect(port: int) -> "psycopg.Connection[Any]":

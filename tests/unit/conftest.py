@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import databases
+from volumed.db.engine import Database
 
 
 @pytest.fixture(params=databases.KINDS)
@@ -30,3 +31,11 @@ def database_url(database_kind: str, tmp_path: Path) -> Iterator[str]:
     """A database in ``tmp_path``, or one of a server."""
     with databases.with_schema(database_kind, tmp_path) as url:
         yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The same, opened."""
+    database = Database(database_url)
+    yield database
+    database.close()

@@ -339,3 +339,22 @@ def test_the_serial_number_of_the_disk_is_the_volume_and_not_a_number_used_again
 @given(st.integers(min_value=1, max_value=65536))
 def test_every_whole_size_is_read_back_from_megabytes(gibibytes: int) -> None:
     assert Lun(1, megabytes=megabytes(gibibytes * GIB)).size_bytes == gibibytes * GIB
+
+
+def test_tgtd_listens_on_every_address_and_initiators_are_told_all(tmp_path: Path) -> None:
+    backend = FileBackend(
+        tmp_path, "tgt", Iscsi(), options={"iscsi_secondary_ip_addresses": ["127.0.0.2", "127.0.0.1"]}
+    )
+    driver = backend.driver()
+    driver.do_setup()
+    driver.create(VOLUME)
+    driver.ensure_export(VOLUME, [FIRST])
+    data = driver.connection_info(VOLUME, FIRST)["data"]
+    assert [portal.rpartition(":")[0] for portal in data["target_portals"]] == ["127.0.0.1", "127.0.0.2"]
+    assert data["target_portal"] == data["target_portals"][0]
+    assert (data["target_iqns"], data["target_luns"]) == ([data["target_iqn"]] * 2, [data["target_lun"]] * 2)
+    for portal in data["target_portals"]:
+        assert gets_in(replace(connection(driver, FIRST), portal=portal))
+    driver.remove_export(VOLUME)
+    driver.close()
+    assert daemons(tmp_path) == []

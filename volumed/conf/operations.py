@@ -7,6 +7,12 @@ GROUP = "operations"
 OPTIONS = [
     cfg.IntOpt("short_workers", default=4, min=1, help="Threads of a backend for short work (create, attach, delete)."),
     cfg.IntOpt("long_workers", default=2, min=1, help="Threads of a backend for long work (copies), apart from short."),
+    cfg.IntOpt(
+        "idle_workers",
+        default=1,
+        min=1,
+        help="Threads of a backend for long work that no request waits for (purges, flattening), apart from both.",
+    ),
     cfg.FloatOpt(
         "sweep_interval",
         default=5,
@@ -32,6 +38,13 @@ OPTIONS = [
         min=0,
         max=100,
         help="How often work past its point of no return is tried again before its volume is set to an error status.",
+    ),
+    cfg.FloatOpt(
+        "busy_timeout",
+        default=120,
+        min=0,
+        help="Seconds that work waits, with growing pauses, for somebody who holds its volume on the backend, such as "
+        "a client of an image; then it fails as any other, and says who holds it.",
     ),
     cfg.FloatOpt(
         "undo_timeout",

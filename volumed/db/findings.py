@@ -134,23 +134,23 @@ def poisonous(tx: Connection, claims: int) -> list[Operation]:
     wanted = select(operations).where(
         operations.c.state == OperationState.FAILED,
         operations.c.claims > claims,
-        operations.c.kind.not_in(("cleanup", REPAIR)),
+        operations.c.kind.not_in(("cleanup", "volume.purge", REPAIR)),
         exists().where(volumes.c.id == operations.c.volume_id),
         ~exists().where(later.c.resource_id == operations.c.resource_id, later.c.created_at > operations.c.created_at),
     )
     return [Operation(*row) for row in tx.execute(wanted)]
 
 
-def failed_cleanups(tx: Connection, host: str) -> list[Operation]:
-    """Cleanups on ``host@backend`` that were given up and not made good since."""
+def failed_on(tx: Connection, host: str, kind: str) -> list[Operation]:
+    """Cleanups or purges (``kind``) on ``host@backend`` that were given up and not made good since."""
     wanted = select(operations).where(
-        operations.c.kind == "cleanup", operations.c.state == OperationState.FAILED, operations.c.queue == host
+        operations.c.kind == kind, operations.c.state == OperationState.FAILED, operations.c.queue == host
     )
     return [each for each in (Operation(*row) for row in tx.execute(wanted)) if "repaired_by" not in each.args]
 
 
 def mark_repaired(tx: Connection, operation: Operation, repair_id: str) -> None:
-    """Note on a failed cleanup which operation has done its work."""
+    """Note on a failed cleanup or purge which operation has done its work."""
     row = update(operations).where(operations.c.id == operation.id)
     tx.execute(row.values(args=operation.args | {"repaired_by": repair_id}, updated_at=now()))
 

@@ -104,7 +104,7 @@ def _times(use: Mapping[str, int], number: int) -> dict[str, int]:
 
 
 def allocation_of(tx: Connection, storage_id: str | None = None) -> dict[str, tuple[int, int]]:
-    """GiB and volumes that each storage holds by its rows, leftovers that a cleanup has not removed among them."""
+    """GiB and volumes that each storage holds by its rows, and by what cleanups and purges have yet to free."""
     size, number = func.sum(volumes.c.size), func.count()
     wanted = select(volumes.c.storage_id, size, number).where(volumes.c.storage_id.is_not(None))
     if storage_id is not None:
@@ -119,9 +119,9 @@ def allocation_of(tx: Connection, storage_id: str | None = None) -> dict[str, tu
 
 
 def _left_behind(tx: Connection) -> list[Json]:
-    """The arguments of the cleanups that have not freed what they are for."""
+    """The arguments of the cleanups and purges that have not freed what they are for."""
     unfinished = or_(_LIVE, operations.c.state == OperationState.FAILED)
-    wanted = select(operations.c.args).where(operations.c.kind == "cleanup", unfinished)
+    wanted = select(operations.c.args).where(operations.c.kind.in_(("cleanup", "volume.purge")), unfinished)
     return [row[0] for row in tx.execute(wanted) if "repaired_by" not in row[0]]
 
 

@@ -24,7 +24,7 @@ class CleanupCheck:
 
     def look(self) -> Iterable[Case]:
         with self._database.snapshot() as tx:
-            failed = findings.failed_cleanups(tx, self._host)
+            failed = findings.failed_on(tx, self._host, "cleanup")
             busy = findings.touched(tx) if failed else frozenset()
             placed = findings.sizes_on(tx, self._host) if failed else {}
         return [self._case(each, each.volume_id in placed) for each in failed if each.volume_id not in busy]

@@ -51,7 +51,7 @@ class DataCheck:
 
     def look(self) -> Iterable[Case]:
         audited = self._driver.audit()
-        found = [each for each in audited if each.kind != "export"]
+        found = [each for each in audited if each.kind not in ("export", "remains")]
         rows = self._rows()
         yield from (self._account(each) for each in audited if each.kind == "export" and each.id is None)
         yield from (self._orphan(each) for each in found if _is_orphan(each, rows))
@@ -63,7 +63,7 @@ class DataCheck:
                 findings.sizes_on(tx, self._host),
                 findings.snapshot_sizes_on(tx, self._host),
                 findings.touched(tx),
-                frozenset(each.volume_id for each in findings.failed_cleanups(tx, self._host)),
+                frozenset(each.volume_id for each in findings.failed_on(tx, self._host, "cleanup")),
             )
 
     def _orphan(self, left: Leftover) -> Case:

@@ -12,6 +12,7 @@ from volumed.doctor.data import DataCheck
 from volumed.doctor.exports import ExportCheck
 from volumed.doctor.housekeeping import HousekeepingCheck
 from volumed.doctor.locks import LockCheck
+from volumed.doctor.purges import PurgeCheck
 from volumed.doctor.quota import QuotaCheck
 from volumed.doctor.repair import Repair
 from volumed.doctor.stale_operations import OperationCheck
@@ -68,6 +69,7 @@ class BackendExaminer:
                 ExportCheck(host, driver, database, always, serving),
             ),
             (("cleanup.failed",), CleanupCheck(host, driver, database)),
+            (("purge.failed", "data.remains"), PurgeCheck(host, driver, database)),
             (("lock.left",), LockCheck(host, locks)),
         )
         self.repairs = Repair((*self._checks, *rows.checks))

@@ -121,7 +121,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something on the backend that is ours by its mark. ``kind``: volume, snapshot, temporary, export."""
+    """Something on the backend that is ours by its mark. ``kind``: volume, snapshot, temporary, remains, export.
+
+    Remains have the id of the volume that they are of; they are not removed as a leftover but purged (``Purges``).
+    """
 
     kind: str
     id: str | None

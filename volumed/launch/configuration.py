@@ -132,10 +132,8 @@ def contradictions(conf: cfg.ConfigOpts) -> list[str]:
         )
     if conf.operations.stuck_timeout and conf.operations.stuck_timeout <= conf.operations.blocked_after:
         told.append("[operations] stuck_timeout is not above blocked_after: a slow call ends its process")
-    if (
-        conf.rpc.workers + conf.operations.short_workers + conf.operations.long_workers
-        > conf.database.max_pool_size + 10
-    ):
+    lanes = conf.operations.short_workers + conf.operations.long_workers + conf.operations.idle_workers
+    if conf.rpc.workers + lanes > conf.database.max_pool_size + 10:
         told.append("[database] max_pool_size is far below the number of threads that use it: they wait for each other")
     if conf.database.connection.startswith("sqlite"):
         told.append("[database] connection is SQLite: services on other nodes cannot share it")

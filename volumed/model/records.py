@@ -132,7 +132,7 @@ class Operation:
     #: Who takes it next: ``scheduler`` or ``host@backend``.
     queue: str
     state: str
-    #: ``short`` or ``long``: which lane of workers runs it.
+    #: ``short``, ``long`` or ``idle``: which lane of workers runs it.
     lane: str
     #: The resource's id while the operation is live, NULL after: UNIQUE.
     live_key: str | None

@@ -94,6 +94,7 @@ CANCELLATIONS: Mapping[str, Cancellation] = {
     "attachment.attach": Cancellation.UNTIL_ITS_END,
     "attachment.detach": Cancellation.NEVER,
     "cleanup": Cancellation.NEVER,
+    "volume.purge": Cancellation.NEVER,
     "doctor.repair": Cancellation.NEVER,
 }
 

@@ -1,4 +1,4 @@
-"""Two bounded lanes of workers, so that copies never starve an attach.
+"""Bounded lanes of workers, so that copies never starve an attach, and what nobody waits for starves no copy.
 
 A lane holds ids only. The same id is never run twice at a time; woken while it runs, it is looked at once more after.
 """
@@ -15,6 +15,9 @@ LOG = logging.getLogger(__name__)
 
 SHORT = "short"
 LONG = "long"
+
+#: For work that frees or tidies up and that no request waits for: wipes, purges, flattening.
+IDLE = "idle"
 
 #: For what was taken several times and never came to a rest: one at a time, so that what kills its process is known.
 SUSPECT = "suspect"

@@ -18,3 +18,4 @@ class Rules:
     endless: frozenset[str] = frozenset()
     blocked_after: float = 30.0
     stuck_timeout: float = 600.0
+    busy_timeout: float = 0.0

@@ -20,6 +20,7 @@ from volumed.db.operations import LONGEST_PAUSE
 from volumed.model import tracing
 from volumed.model.crash_points import crash_point
 from volumed.model.errors import (
+    BackendBusy,
     BackendError,
     Cancelled,
     CancelRequested,
@@ -219,11 +220,21 @@ class Run:
             error,
             exc_info=None if expected else error,
         )
+        if isinstance(error, BackendBusy) and not self._is_busy_for_too_long():
+            self._pause(str(error), self._growing_pause())
+            return
         if self._is_past_return(position):
             self._retry_forward(work, error)
             return
         record = describe(error) | {"retry_elsewhere": getattr(error, "retry_elsewhere", True)}
         self._begin_undo(work, self._procedure.steps[: position + 1], record)
+
+    def _is_busy_for_too_long(self) -> bool:
+        since = self._timeline.failing_since()
+        return since is None or present() - since >= self._rules.busy_timeout * 1_000_000
+
+    def _growing_pause(self) -> float:
+        return min(LONGEST_PAUSE, self._rules.retry_pause * 2.0 ** min(self._timeline.failures() - 1, 32))
 
     def _is_past_return(self, position: int) -> bool:
         names = [step.name for step in self._procedure.steps]
@@ -234,7 +245,7 @@ class Run:
         if failures > self._rules.forward_retries and self._operation.kind not in self._rules.endless:
             self._end_failed(work, describe(error))
             return
-        self._pause(str(error), min(LONGEST_PAUSE, self._rules.retry_pause * 2 ** min(failures - 1, 32)))
+        self._pause(str(error), self._growing_pause())
 
     def _pause(self, reason: str, pause: float, undoing: bool = False) -> None:
         write = operations.pause_undo if undoing else operations.wait

@@ -51,6 +51,15 @@ class Timeline:
             if entry.get("outcome") == "failed" and entry["direction"] == "do" and entry["attempt"] == self._attempt
         )
 
+    def failing_since(self) -> int | None:
+        """When the first step that failed in this attempt began, None when none failed."""
+        starts = (
+            entry["start"]
+            for entry in self.entries
+            if entry.get("outcome") == "failed" and entry["direction"] == "do" and entry["attempt"] == self._attempt
+        )
+        return min(starts, default=None)
+
     def undoing_since(self) -> int | None:
         """When this attempt's undo began, None before."""
         starts = (

@@ -213,21 +213,25 @@ class Placer:
 
 
 def _hand_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool, record: Json) -> None:
-    creating = VolumeStatus.CREATING
-    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
+    _settle(tx, volume, pool)
     if not operations.place(tx, operation.id, operation.attempt, pool.backend, record):
         raise _Taken
     _spend(tx, volume, pool)
 
 
 def _move_over(tx: Connection, operation: Operation, volume: Volume, pool: Pool, record: Json) -> None:
-    creating = VolumeStatus.CREATING
-    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
+    _settle(tx, volume, pool)
     if not operations.move_over(tx, operation.id, operation.attempt, operation.queue, pool.backend, record):
         raise _Taken
     _spend(tx, volume, pool)
     if volume.storage_id is not None:
         pools.adjust(tx, volume.storage_id, -volume.size, -1)
+
+
+def _settle(tx: Connection, volume: Volume, pool: Pool) -> None:
+    """Let the volume be the pool's. Its row is taken first (one order for all)."""
+    creating = VolumeStatus.CREATING
+    volumes.move(tx, volume.id, creating, creating, host=pool.host, storage_id=pool.storage_id)
 
 
 def _spend(tx: Connection, volume: Volume, pool: Pool) -> None:

@@ -16,12 +16,14 @@ from volumed.operations.procedure import OneWay, PoolChange
 from volumed.volume.backend import Backend
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of
+from volumed.volume.purge import Remainders
+from volumed.volume.work import Left
 
 
-@dataclass
-class CleanupWork:
+@dataclass(kw_only=True)
+class CleanupWork(Left):
     operation: Operation
-    left: VolumeRef
+    volume: VolumeRef
     progress: Any = None
 
 
@@ -33,8 +35,8 @@ class RemoveLeftover(OneWay):
     name: str = "remove"
 
     def do(self, work: CleanupWork) -> None:
-        self.backend.driver.remove_export(work.left)
-        self.backend.driver.delete(work.left)
+        self.backend.driver.remove_export(work.volume)
+        work.remains = self.backend.driver.delete(work.volume)
 
 
 class Cleanup:
@@ -44,24 +46,26 @@ class Cleanup:
     no_return: str | None = "remove"
     elsewhere = None
 
-    def __init__(self, backend: Backend, reporter: Reporter) -> None:
+    def __init__(self, backend: Backend, reporter: Reporter, remainders: Remainders) -> None:
         self._reporter = reporter
+        self._remainders = remainders
         self.steps = (RemoveLeftover(backend),)
 
     def prepare(self, operation: Operation) -> CleanupWork:
         args = operation.args
         left = VolumeRef(id=operation.volume_id, size=args["size"], pool=pool_of(args["host"] or "") or "")
-        return CleanupWork(operation, left)
+        return CleanupWork(operation=operation, volume=left)
 
     def locks(self, work: CleanupWork) -> Claims:
-        return Claims(exclusive=[work.left.id, lock_of(work.left.id)])
+        return Claims(exclusive=[work.volume.id, lock_of(work.volume.id)])
 
     def succeed(self, tx: Connection, work: CleanupWork) -> PoolChange | None:
         storage_id = work.operation.args.get("storage_id")
-        return PoolChange(storage_id, -work.left.size, -1) if storage_id else None
+        return self._remainders.free(tx, work.operation, work, work.volume, storage_id)
 
     def fail(self, tx: Connection, work: CleanupWork, error: Json) -> PoolChange | None:
         return None  # the allocation stays: the leftover is still there
 
     def ended(self, work: CleanupWork, state: str) -> None:
         self._reporter.changed()
+        self._remainders.begin(work)

@@ -21,6 +21,7 @@ from volumed.operations.procedure import PoolChange, Tried
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of, settle
+from volumed.volume.purge import Remainders
 from volumed.volume.work import VolumeWork, read_volume
 
 
@@ -35,7 +36,7 @@ class Provision:
         work.facts = self._make(work)
 
     def undo(self, work: VolumeWork) -> None:
-        self.backend.driver.delete(volume_ref(work.volume))
+        work.remains = self.backend.driver.delete(volume_ref(work.volume))
 
     def _make(self, work: VolumeWork) -> Facts:
         volume, driver = work.volume, self.backend.driver
@@ -77,14 +78,17 @@ class Export:
         self.backend.driver.remove_export(volume_ref(work.volume))
 
 
+@dataclass(frozen=True)
 class Elsewhere:
     """Another backend may do better: the placement is given back, with what is left counted until it is gone."""
+
+    remainders: Remainders
 
     def retreat(self, tx: Connection, work: VolumeWork, error: Json) -> tuple[Tried, PoolChange | None] | None:
         if work.operation.args.get("host_given"):
             return None  # another API tier placed it: it is not the scheduler's to place
         volumes.change(tx, work.volume.id, host=None, storage_id=None)
-        return Tried(work.volume.host, work.volume.storage_id, error), _freed(work)
+        return Tried(work.volume.host, work.volume.storage_id, error), _freed(tx, work, self.remainders)
 
     def cleanup(self, work: VolumeWork) -> NewOperation:
         work.left_behind = True
@@ -114,11 +118,12 @@ class CreateVolume:
 
     kind = "volume.create"
     no_return: str | None = None
-    elsewhere = Elsewhere()
 
-    def __init__(self, backend: Backend, reporter: Reporter) -> None:
+    def __init__(self, backend: Backend, reporter: Reporter, remainders: Remainders) -> None:
         self._backend = backend
         self._reporter = reporter
+        self._remainders = remainders
+        self.elsewhere = Elsewhere(remainders)
         self.steps = (Provision(backend), Export(backend))
 
     def prepare(self, operation: Operation) -> VolumeWork:
@@ -145,14 +150,15 @@ class CreateVolume:
             tx, work.volume.id, VolumeStatus.CREATING, VolumeStatus.ERROR, error=error, host=None, storage_id=None
         )
         notifications.of_volume(tx, work.operation, work.volume, "create.error", VolumeStatus.ERROR, error=error)
-        return _freed(work)
+        return _freed(tx, work, self._remainders)
 
     def ended(self, work: VolumeWork, state: str) -> None:
         self._reporter.changed()
+        self._remainders.begin(work)
 
 
-def _freed(work: VolumeWork) -> PoolChange | None:
-    """The allocation given back after a complete undo; a cleanup gives it back otherwise."""
-    if work.left_behind or work.volume.storage_id is None:
+def _freed(tx: Connection, work: VolumeWork, remainders: Remainders) -> PoolChange | None:
+    """The allocation given back after a complete undo; a cleanup or a purge gives it back otherwise."""
+    if work.left_behind:
         return None
-    return PoolChange(work.volume.storage_id, -work.volume.size, -1)
+    return remainders.free(tx, work.operation, work, volume_ref(work.volume), work.volume.storage_id)

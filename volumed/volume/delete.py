@@ -17,6 +17,7 @@ from volumed.operations.procedure import OneWay, PoolChange
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of
+from volumed.volume.purge import Remainders
 from volumed.volume.work import VolumeWork, read_volume
 
 
@@ -45,13 +46,13 @@ class RemoveSnapshots(OneWay):
 
 @dataclass(frozen=True)
 class Remove(OneWay):
-    """Remove the volume; an absent one is fine."""
+    """Remove the volume; an absent one is fine. What remains of it is purged by an operation of its own."""
 
     backend: Backend
     name: str = "remove"
 
     def do(self, work: VolumeWork) -> None:
-        self.backend.driver.delete(volume_ref(work.volume))
+        work.remains = self.backend.driver.delete(volume_ref(work.volume))
 
 
 def snapshots_to_delete(backend: Backend, work: VolumeWork) -> list[Snapshot]:
@@ -69,9 +70,12 @@ class DeleteVolume:
     no_return: str | None = "unexport"
     elsewhere = None
 
-    def __init__(self, backend: Backend, reporter: Reporter, count_snapshot_gigabytes: bool) -> None:
+    def __init__(
+        self, backend: Backend, reporter: Reporter, remainders: Remainders, count_snapshot_gigabytes: bool
+    ) -> None:
         self._backend = backend
         self._reporter = reporter
+        self._remainders = remainders
         self._count_snapshot_gigabytes = count_snapshot_gigabytes
         self.steps = (Unexport(backend), RemoveSnapshots(backend), Remove(backend))
 
@@ -98,7 +102,7 @@ class DeleteVolume:
             notifications.of_snapshot(tx, work.operation, snapshot, "delete.end", "deleted")
         volumes.remove(tx, volume.id)
         notifications.of_volume(tx, work.operation, volume, "delete.end", "deleted")
-        return PoolChange(volume.storage_id, -volume.size, -1) if volume.storage_id else None
+        return self._remainders.free(tx, work.operation, work, volume_ref(volume), volume.storage_id)
 
     def fail(self, tx: Connection, work: VolumeWork, error: Json) -> PoolChange | None:
         for snapshot in snapshots_to_delete(self._backend, work):
@@ -111,3 +115,4 @@ class DeleteVolume:
 
     def ended(self, work: VolumeWork, state: str) -> None:
         self._reporter.changed()
+        self._remainders.begin(work)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from volumed.db.operations import NewOperation
 from volumed.operations.procedure import Procedure
 from volumed.volume.attach import Attach
 from volumed.volume.backend import Backend
@@ -15,23 +16,34 @@ from volumed.volume.detach import Detach
 from volumed.volume.extend import ExtendVolume
 from volumed.volume.manage import ManageVolume
 from volumed.volume.manage_snapshot import ManageSnapshot
+from volumed.volume.purge import PurgeVolume, Remainders
 from volumed.volume.reset import ResetSnapshot, ResetVolume
 from volumed.volume.unmanage import UnmanageSnapshot, UnmanageVolume
 
 
 def procedures(
-    backend: Backend, reporter: Reporter, unsettle: Callable[[], None], count_gigabytes: bool
+    backend: Backend,
+    reporter: Reporter,
+    unsettle: Callable[[], None],
+    wake: Callable[[NewOperation], None],
+    count_gigabytes: bool,
 ) -> Sequence[Procedure]:
-    """How each is done. ``unsettle`` has the exports compared again; ``count_gigabytes``: of snapshots, too."""
+    """How each is done.
+
+    ``unsettle`` has the exports compared again; ``wake`` runs an operation that the end of another one queued;
+    ``count_gigabytes``: of snapshots, too.
+    """
+    remainders = Remainders(wake)
     return (
-        CreateVolume(backend, reporter),
-        DeleteVolume(backend, reporter, count_gigabytes),
+        CreateVolume(backend, reporter, remainders),
+        DeleteVolume(backend, reporter, remainders, count_gigabytes),
         ExtendVolume(backend, reporter),
         CreateSnapshot(backend, reporter),
         DeleteSnapshot(backend, reporter, count_gigabytes),
         Attach(backend, unsettle),
         Detach(backend, unsettle),
-        Cleanup(backend, reporter),
+        Cleanup(backend, reporter, remainders),
+        PurgeVolume(backend, reporter),
         ResetVolume(backend),
         ResetSnapshot(backend),
         ManageVolume(backend, reporter),

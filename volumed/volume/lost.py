@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from volumed.db.engine import Database
+from volumed.db.operations import NewOperation
 from volumed.driver.interface import Driver
 from volumed.operations.procedure import Procedure
 from volumed.volume import kinds
@@ -27,8 +28,12 @@ def procedures(database: Database, host: str, count_gigabytes: bool) -> Sequence
     """Every kind of operation that may stand in the queue of ``host``."""
     backend = Backend(host, cast(Driver, _Nobody()), database, export_on_create=False)
     reporter = cast(Reporter, _Silence())
-    return kinds.procedures(backend, reporter, _leave, count_gigabytes)
+    return kinds.procedures(backend, reporter, _leave, _leave_queued, count_gigabytes)
 
 
 def _leave() -> None:
     """There are no exports to compare."""
+
+
+def _leave_queued(queued: NewOperation) -> None:
+    """Nobody takes it."""

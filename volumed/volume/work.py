@@ -4,17 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from volumed.db import attachments, snapshots, volumes
-from volumed.driver.interface import Facts
+from volumed.db.operations import NewOperation
+from volumed.driver.interface import Facts, Remains
 from volumed.model.records import Attachment, Json, Operation, Snapshot, Volume
 from volumed.volume.backend import Backend
 
 
-def _no_progress(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """Nobody watches."""
 
 
 @dataclass(kw_only=True)
-class VolumeWork:
+class Left:
+    """What a delete of the driver left, and the operation that its end queued to purge it."""
+
+    remains: Remains | None = None
+    purge: NewOperation | None = None
+
+
+@dataclass(kw_only=True)
+class VolumeWork(Left):
     """An operation on ``volume``; ``facts`` is what the driver said to keep."""
 
     operation: Operation
@@ -25,7 +34,7 @@ class VolumeWork:
     #: What the backend said of the data when it was asked.
     is_whole: bool = False
     #: Told of done and total bytes by long steps; it may raise to stop them.
-    progress: Callable[[int, int], None] = _no_progress
+    progress: Callable[[int, int], None] = no_progress
 
 
 @dataclass(kw_only=True)

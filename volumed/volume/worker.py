@@ -13,7 +13,7 @@ from oslo_config import cfg
 
 from volumed.db import deployment, operations, pools
 from volumed.db.engine import Database
-from volumed.db.operations import LONGEST_PAUSE, Due
+from volumed.db.operations import LONGEST_PAUSE, Due, NewOperation
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
@@ -22,9 +22,10 @@ from volumed.model.records import Json, Operation
 from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine
 from volumed.operations.examination import BackendExaminer
-from volumed.operations.lanes import LONG, SHORT, SUSPECT, Lanes
+from volumed.operations.lanes import IDLE, LONG, SHORT, SUSPECT, Lanes
 from volumed.operations.locks import NodeLocks
 from volumed.operations.procedure import Procedure
+from volumed.operations.remains import PURGE
 from volumed.operations.rules import Rules
 from volumed.operations.sweep import Sweep
 from volumed.rpc.scheduler_client import SchedulerClient
@@ -107,6 +108,7 @@ class BackendWorker:
         workers = {
             SHORT: self._conf.operations.short_workers,
             LONG: self._conf.operations.long_workers,
+            IDLE: self._conf.operations.idle_workers,
             SUSPECT: 1,
         }
         lanes = Lanes(self.host, workers, lambda operation_id: engine.run(operation_id))
@@ -124,7 +126,7 @@ class BackendWorker:
 
     def _procedures(self) -> Sequence[Procedure]:
         count_gigabytes = not self._conf.quota.no_snapshot_gb_quota
-        known = kinds.procedures(self._backend, self._reporter, self._unsettle, count_gigabytes)
+        known = kinds.procedures(self._backend, self._reporter, self._unsettle, self._wake_queued, count_gigabytes)
         return (*known, self.examiner.repairs)
 
     def start(self) -> None:
@@ -158,6 +160,9 @@ class BackendWorker:
     def wake(self, operation_id: str, lane: str = SHORT) -> None:
         """Run the operation if there is something to run."""
         self._lanes.wake(operation_id, lane)
+
+    def _wake_queued(self, queued: NewOperation) -> None:
+        self._lanes.wake(queued.id, queued.lane)
 
     def report_soon(self) -> None:
         """Tell the schedulers within a moment what the backend can do."""
@@ -273,7 +278,8 @@ def rules_of(options: Any) -> Rules:
         undo_timeout=options.undo_timeout,
         lock_patience=options.lock_patience,
         progress_interval=options.progress_interval,
-        endless=frozenset({Cleanup.kind}),
+        endless=frozenset({Cleanup.kind, PURGE}),
         blocked_after=options.blocked_after,
         stuck_timeout=options.stuck_timeout,
+        busy_timeout=options.busy_timeout,
     )

@@ -25,6 +25,7 @@ from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.found import Found
 from volumed_drivers.rbd.headers import Headers
 from volumed_drivers.rbd.images import Images
+from volumed_drivers.rbd.lineage import Lineage
 from volumed_drivers.rbd.monitors import monitors
 from volumed_drivers.rbd.names import Marker, is_clone_snapshot, snapshot_name, volume_name
 from volumed_drivers.rbd.opened import refuse_if_watched
@@ -55,6 +56,9 @@ class RbdDriver:
         self._images = Images(self._connection, self._headers, self._register, self._marker, order)
         delay = setup.options.deferred_deletion_delay if setup.options.enable_deferred_deletion else 0
         self._trash = Trash(self._images, delay)
+        self._lineage = Lineage(
+            self._images, setup.options.rbd_max_clone_depth, setup.options.rbd_flatten_volume_from_snapshot
+        )
         self._found = Found(self._images, self._trash)
         self._stats = Stats(self._connection, self._headers, self._marker, setup.options.rbd_pool)
         self._storage_id = ""
@@ -166,6 +170,14 @@ class RbdDriver:
             for entry in list(self._trash.entries(volume.id)):
                 self._trash.purge(entry, progress)
 
+    def wants_flatten(self, volume: VolumeRef) -> bool:
+        with self._connection.translated(f"volume {volume.id}"):
+            return self._lineage.is_too_deep(volume.id)
+
+    def flatten(self, volume: VolumeRef, progress: Progress) -> None:
+        with self._changing(volume):
+            self._lineage.flatten(volume.id, progress)
+
     def has_volume(self, volume: VolumeRef) -> bool:
         with self._connection.translated(f"volume {volume.id}"):
             found = self._images.whole(volume.id)
@@ -176,6 +188,11 @@ class RbdDriver:
     def create_snapshot(self, snapshot: SnapshotRef, attached: bool, progress: Progress) -> Facts:
         with self._connection.translated(f"snapshot {snapshot.id}", changes=True):
             self._images.take_snapshot(snapshot.volume.id, snapshot_name(snapshot.id))
+        return {}
+
+    def revert(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
+        with self._changing(volume):
+            self._images.revert(volume.id, snapshot_name(snapshot.id), volume.size * GIB, progress)
         return {}
 
     def delete_snapshot(self, snapshot: SnapshotRef) -> None:

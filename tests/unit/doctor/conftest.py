@@ -180,13 +180,19 @@ class Ward:
 
 
 @pytest.fixture
-def ward(tmp_path: Path, database_url: str) -> Iterator[Ward]:
+def driver_class() -> type[FileDriver]:
+    """The driver of the backend."""
+    return FileDriver
+
+
+@pytest.fixture
+def ward(tmp_path: Path, database_url: str, driver_class: type[FileDriver]) -> Iterator[Ward]:
     database = Database(database_url, seal=seal_in(tmp_path))
     database.write(deployment.ensure, "deployment")
     database.write(volume_types.ensure_default, "plain")
     database.write(pools.ensure, "storage")
     options = SimpleNamespace(file_pool_path=None, target_helper="fake", target_prefix="iqn.2010-10.org.openstack:")
-    driver = FileDriver(Setup("disk", "node", Owner("deployment", "disk"), options, tmp_path))
+    driver = driver_class(Setup("disk", "node", Owner("deployment", "disk"), options, tmp_path))
     driver.do_setup()
     locks = NodeLocks(tmp_path / "locks")
     rows = RowExaminer(database, count_snapshot_gigabytes=True, idempotency_retention=86400)

@@ -1,20 +1,13 @@
-"""A database with the schema, and operations to put into it."""
+"""Operations to put into a database."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from volumed.db import operations
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -13,7 +13,14 @@ import pytest
 from volumed.db import operations, tables
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
-from volumed.model.errors import BackendFull, BackendInvalid, BackendUnreachable, NotFound, ServiceUnavailable
+from volumed.model.errors import (
+    BackendBusy,
+    BackendFull,
+    BackendInvalid,
+    BackendUnreachable,
+    NotFound,
+    ServiceUnavailable,
+)
 from volumed.operations import run
 from volumed.operations.engine import Engine, Rules
 from volumed.operations.locks import Claims, NodeLocks
@@ -580,3 +587,50 @@ def test_an_endless_kind_is_never_given_up(bench, queued) -> None:
     for _ in range(5):
         assert at.run(operation_id).state == "waiting"
     assert at.run(operation_id).state == "succeeded"
+
+
+# --- somebody else holds it -----------------------------------------------------------------------------------------
+
+
+def busy() -> BackendBusy:
+    return BackendBusy(what="image 7", backend="disk", reason="watched by client.42")
+
+
+@pytest.mark.parametrize("no_return", [None, "a"])
+def test_what_somebody_holds_waits_with_growing_pauses_and_is_done_when_it_is_let_go(bench, queued, no_return) -> None:
+    log: list[str] = []
+    rules = dataclasses.replace(RULES, busy_timeout=60.0, retry_pause=0.01)
+    bench = bench(Recipe([Recorded("a", log, [busy() for _ in range(5)])], log, no_return), rules=rules)
+    operation_id = queued()
+    for _ in range(5):  # more than forward_retries
+        waiting = bench.run(operation_id)
+        assert (waiting.state, waiting.wait_reason) == ("waiting", "image 7 on disk is busy: watched by client.42")
+        bench.rest()
+    assert [pause for _, pause in bench.later] == pytest.approx([0.01, 0.02, 0.04, 0.08, 0.16], abs=0.006)
+    assert bench.run(operation_id).state == "succeeded"
+    assert log == ["do a"] * 6 + ["succeed", "ended succeeded"]
+
+
+@pytest.mark.parametrize(("no_return", "end"), [(None, ["undo a", "fail"]), ("a", ["fail"])])
+def test_what_is_held_for_too_long_ends_as_declared_and_says_by_whom(bench, queued, no_return, end) -> None:
+    log: list[str] = []
+    rules = dataclasses.replace(RULES, busy_timeout=0.1, forward_retries=0)
+    bench = bench(Recipe([Recorded("a", log, [busy(), busy()])], log, no_return), rules=rules)
+    operation_id = queued()
+    assert bench.run(operation_id).state == "waiting"
+    time.sleep(rules.busy_timeout)
+    ended = bench.run(operation_id)
+    assert (ended.state, ended.error["type"]) == ("failed", "BackendBusy")
+    assert "client.42" in ended.error["message"]
+    assert log == ["do a", "do a", *end, "ended failed"]
+
+
+def test_one_that_waits_for_a_holder_can_be_cancelled(bench, queued, database) -> None:
+    log: list[str] = []
+    rules = dataclasses.replace(RULES, busy_timeout=60.0)
+    bench = bench(Recipe([Recorded("a", log, [busy()])], log), rules=rules)
+    operation_id = queued()
+    assert bench.run(operation_id).state == "waiting"
+    database.write(operations.request_cancel, operation_id, {"type": "Cancelled", "message": "by somebody"})
+    assert bench.run(operation_id).state == "failed"
+    assert log == ["do a", "undo a", "fail", "ended failed"]

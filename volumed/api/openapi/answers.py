@@ -266,7 +266,7 @@ COMPONENTS: Final[Mapping[str, Schema]] = {
         {**_OPERATION_SUMMARY, "args": ANYTHING, "attempt": COUNT, "timeline": list_of(_STEP)},
         {
             "queue": TEXT,
-            "lane": one_of(("short", "long")),
+            "lane": one_of(("short", "long", "idle")),
             "worker": or_null(TEXT),
             "claims": COUNT,
             "not_before": or_null(TIME),

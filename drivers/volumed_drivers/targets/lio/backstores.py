@@ -92,14 +92,13 @@ class Backstores:
 
         The caller has removed one with another path: see ``is_right``.
         """
-        plugin = self._plugin(wanted.path, peer)
         found = self.find(wanted.scope.owner, wanted.volume_id)
-        folder = found.folder if found is not None else self._make(plugin, wanted)
-        backstore = Backstore(folder)
-        if not backstore.is_enabled():
+        backstore = found or Backstore(self._make(self._plugin(wanted.path, peer), wanted))
+        new = found is None or not found.is_enabled()
+        if new:
             self._enable(backstore, wanted, peer)
         self._describe(backstore, wanted)
-        if backstore.is_file and backstore.size_bytes() != wanted.size_bytes:
+        if not new and backstore.is_file and backstore.size_bytes() != wanted.size_bytes:
             # A block device's size is asked at each command; a file's is what was said last, a session or not.
             tree.write(backstore.folder / "control", f"fd_dev_size={wanted.size_bytes}")
         return backstore
@@ -119,8 +118,8 @@ class Backstores:
 
     def _places(self, owner: str, volume_id: str) -> Iterator[Path]:
         name = name_of(owner, volume_id)
-        for plugin in ("iblock", "fileio"):
-            for number in _numbers(name):
+        for number in _numbers(name):
+            for plugin in ("iblock", "fileio"):
                 yield self._core / f"{plugin}_{number}" / name
 
     def _make(self, plugin: str, wanted: Apply) -> Path:
@@ -151,8 +150,8 @@ class Backstores:
         serial = serial_of(wanted.volume_id)
         if serial not in tree.read(backstore.folder / "wwn/vpd_unit_serial"):
             tree.write(backstore.folder / "wwn/vpd_unit_serial", serial)
-        for attribute in ("emulate_tpu", "emulate_tpws"):
-            if tree.read(backstore.folder / "attrib/max_unmap_block_desc_count") not in ("", "0"):
+        if tree.read(backstore.folder / "attrib/max_unmap_block_desc_count") not in ("", "0"):
+            for attribute in ("emulate_tpu", "emulate_tpws"):
                 tree.ensure(backstore.folder / "attrib" / attribute, "1")
 
     def _plugin(self, path: str, peer: int) -> str:

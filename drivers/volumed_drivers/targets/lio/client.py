@@ -1,4 +1,4 @@
-"""Asks the helper, and starts one where nobody does: a request and its answer on a connection of its own.
+"""Asks the helper, and starts one where nobody listens. A connection is kept for the next request.
 
 Knows the socket; knows nothing of what is asked.
 """
@@ -33,6 +33,9 @@ LOG = logging.getLogger(__name__)
 #: Seconds that a request may take: LIO waits for commands in flight when it cuts a session.
 TIMEOUT = 45.0
 
+#: Connections that are kept while nobody asks.
+MOST_KEPT = 4
+
 #: Seconds that a helper may take to listen after its start.
 START_TIMEOUT = 15.0
 
@@ -57,6 +60,7 @@ class Client:
     def __init__(self, path: Path, exportable: tuple[str, ...]) -> None:
         self._path = path
         self._exportable = exportable
+        self._idle: list[tuple[int, socket.socket]] = []
 
     def meet(self) -> None:
         told = self.ask(Hello())
@@ -66,15 +70,30 @@ class Client:
 
     def ask(self, request: Request) -> Any:
         changes = isinstance(request, Apply | Remove)
-        with self._connect() as stream:
-            if changes:
-                crash_point("lio.ask.before")
-            told = self._exchange(stream, request, changes)
+        if changes:
+            crash_point("lio.ask.before")
+        told = self._asked(request, changes)
         if changes:
             crash_point("lio.ask.after")
         if "refused" in told:
             raise Refused(told["refused"], told["reason"])
         return told["done"]
+
+    def _asked(self, request: Request, changes: bool) -> Any:
+        """On a kept connection, or a new one where the helper has closed that or has been replaced."""
+        kept = self._kept()
+        if kept is not None:
+            try:
+                return self._exchange(kept, request, changes)
+            except ConnectionError:
+                LOG.debug("the helper of LIO has closed a connection")
+            except OSError as error:
+                raise _unanswered(request, error) from error
+        stream = self._connect()
+        try:
+            return self._exchange(stream, request, changes)
+        except OSError as error:
+            raise _unanswered(request, error) from error
 
     def _exchange(self, stream: socket.socket, request: Request, changes: bool) -> Any:
         try:
@@ -82,10 +101,26 @@ class Client:
             if changes:
                 crash_point("lio.ask.sent")
             words, _ = receive(stream, MOST_ANSWERED)
-        except OSError as error:
-            what = type(request).__name__.lower()
-            raise Unanswered(f"the helper of LIO did not answer {what}: {error.strerror or error}") from error
+        except BaseException:
+            stream.close()
+            raise
+        self._keep(stream)
         return json.loads(words)
+
+    def _kept(self) -> socket.socket | None:
+        """A connection that nobody uses; none of a parent process, whose answers it would take."""
+        while self._idle:
+            owner, stream = self._idle.pop()
+            if owner == os.getpid():
+                return stream
+            stream.close()
+        return None
+
+    def _keep(self, stream: socket.socket) -> None:
+        if len(self._idle) < MOST_KEPT:
+            self._idle.append((os.getpid(), stream))
+        else:
+            stream.close()
 
     def _connect(self) -> socket.socket:
         try:
@@ -136,3 +171,8 @@ class Client:
                 LOG.info("started the helper of LIO: pid=%d socket=%s", child.pid, self._path)
                 return stream
         raise Refused("unreachable", f"the helper of LIO does not listen after {START_TIMEOUT:.0f} s")
+
+
+def _unanswered(request: Request, error: OSError) -> Unanswered:
+    what = type(request).__name__.lower()
+    return Unanswered(f"the helper of LIO did not answer {what}: {error.strerror or error}")

@@ -120,13 +120,14 @@ class Fabric:
 
     def _exported(self, scope: Scope, volume_id: str, store: Backstore) -> Exported:
         target = self._target(scope, volume_id)
+        initiators = target.initiators()
         return Exported(
             volume_id=volume_id,
             path=store.path() if target.is_whole(store, scope.portals) else None,
             size_bytes=store.size_bytes(),
-            initiators=tuple(target.initiators()),
-            accounts=target.accounts(),
-            sessions=tuple(target.sessions()),
+            initiators=tuple(initiators),
+            accounts=target.accounts(initiators),
+            sessions=tuple(target.sessions(initiators)),
         )
 
 
@@ -157,23 +158,24 @@ class _Target:
     def initiators(self) -> list[str]:
         return tree.entries(self._acls)
 
-    def accounts(self) -> dict[str, str]:
+    def accounts(self, initiators: Sequence[str]) -> dict[str, str]:
         """User names by initiator, of those who have a disk and a secret: so is an access that was finished."""
         found = {}
-        for initiator in self.initiators():
+        for initiator in initiators:
             acl = self._acls / initiator
             username = tree.read(acl / "auth/userid")
             if username and tree.links(acl / f"lun_{LUN}"):
                 found[initiator] = username
         return found
 
-    def sessions(self) -> list[str]:
-        return [initiator for initiator in self.initiators() if self._is_logged_in(initiator)]
+    def sessions(self, initiators: Sequence[str] | None = None) -> list[str]:
+        """Those of ``initiators`` (None: of all) that are logged in."""
+        return [each for each in (self.initiators() if initiators is None else initiators) if self._is_logged_in(each)]
 
     def refuse_if_logged_in(self, why: str, initiators: Sequence[str] | None = None) -> None:
         """Wait for the end of the sessions of ``initiators`` (None: of all). Raises ``Refused`` (``busy``)."""
         deadline = time.monotonic() + LOGOUT_PATIENCE
-        while sessions := [each for each in self.sessions() if initiators is None or each in initiators]:
+        while sessions := self.sessions(initiators):
             if time.monotonic() >= deadline:
                 raise Refused("busy", f"logged in: {', '.join(sessions)}, and {why}")
             time.sleep(0.02)
@@ -195,19 +197,19 @@ class _Target:
 
     def ensure(self, store: Backstore, wanted: Apply) -> None:
         tree.make(self._folder)
-        tree.make(self._group)
+        new = tree.make(self._group)
         attributes = ATTRIBUTES | {"authentication": f"{wanted.authenticates:d}"}
         for name, value in attributes.items():
             if tree.read(self._group / "attrib" / name) not in ("", value):
                 tree.write(self._group / "attrib" / name, value)
-        tree.make(self._lun)
-        if not self._is_linked(store):
+        if tree.make(self._lun) or not self._is_linked(store):
             tree.link(self._lun / self._mark, store.folder)
         self._ensure_portals(wanted.scope.portals)
         for acl in wanted.acls:
             self._ensure_acl(acl)
-        tree.ensure(self._group / "enable", "1")
-        self._revoke_others(wanted.acls)
+        tree.ensure(self._group / "enable", "1", new)
+        if not new:
+            self._revoke_others(wanted.acls)
 
     def _revoke_others(self, acls: tuple[Acl, ...]) -> None:
         """Last of all: those who are to come are in, whoever does not leave yet."""
@@ -219,15 +221,14 @@ class _Target:
     def _ensure_acl(self, acl: Acl) -> None:
         """The disk is mapped when the secret is there; LIO lets nobody in whose secret is not set."""
         folder = self._acls / acl.initiator
-        tree.make(folder)
+        new = tree.make(folder)
         password = folder / "auth/password"
-        if password.stat().st_mode & 0o077:
+        if new or password.stat().st_mode & 0o077:
             password.chmod(0o600)
-        tree.ensure(folder / "auth/userid", acl.username)
-        tree.ensure(password, acl.password)
+        tree.ensure(folder / "auth/userid", acl.username, new)
+        tree.ensure(password, acl.password, new)
         mapped = folder / f"lun_{LUN}"
-        tree.make(mapped)
-        if not tree.links(mapped):
+        if tree.make(mapped) or not tree.links(mapped):
             tree.link(mapped / "lun", self._lun)
         tree.ensure(mapped / "write_protect", "1" if acl.read_only else "0")
 

@@ -6,6 +6,7 @@ successor waits. Standard library only. Knows sockets and users; knows LIO only 
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import logging
@@ -48,8 +49,8 @@ SOCKET = "/run/volumed/lio.sock"
 #: The first descriptor that systemd hands over. Source: sd_listen_fds(3).
 FIRST_LISTENED = 3
 
-#: Seconds in which a caller that connected must have asked.
-ASK_TIMEOUT = 10.0
+#: Seconds that a caller may be silent until its connection is closed; it connects again when it has something to ask.
+ASK_TIMEOUT = 30.0
 
 #: Requests at once; one that hangs in the kernel holds one of them.
 MOST_AT_ONCE = 64
@@ -95,7 +96,6 @@ class Helper:
         """Until SIGTERM."""
         while True:
             stream, _ = self._listener.accept()
-            self._room.acquire()
             threading.Thread(target=self._serve_one, args=(stream,), daemon=True).start()
 
     def drain(self) -> None:
@@ -105,24 +105,21 @@ class Helper:
                 return
 
     def _serve_one(self, stream: socket.socket) -> None:
-        try:
-            with stream:
-                stream.settimeout(ASK_TIMEOUT)
-                peer = _user_of(stream)
-                if peer not in self._users:
-                    LOG.warning("refused user %d", peer)
-                    return
+        with stream, contextlib.suppress(OSError):
+            stream.settimeout(ASK_TIMEOUT)
+            peer = _user_of(stream)
+            if peer not in self._users:
+                LOG.warning("refused user %d", peer)
+                return
+            while True:
                 words, locks = receive(stream, MOST_ASKED)
                 try:
-                    answer = self._judge(words, peer)
+                    with self._room:
+                        answer = self._judge(words, peer)
                 finally:
                     for lock in locks:
                         os.close(lock)
                 send(stream, json.dumps(answer).encode())
-        except OSError as error:
-            LOG.info("a caller is gone: %s", error)
-        finally:
-            self._room.release()
 
     def _judge(self, words: bytes, peer: int) -> dict[str, Any]:
         try:

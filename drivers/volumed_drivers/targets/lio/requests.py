@@ -203,11 +203,24 @@ def receive(stream: socket.socket, most: int) -> tuple[bytes, list[int]]:
     """One message, and the descriptors that came along. Raises ``ConnectionResetError`` where it ends too early."""
     first, descriptors, _, _ = socket.recv_fds(stream, 1 << 16, 1)
     received = bytearray(first)
-    while len(received) < _HEAD.size or len(received) < _HEAD.size + _HEAD.unpack_from(received)[0]:
-        part = stream.recv(1 << 20) if received else b""
-        if not part or len(received) > most + _HEAD.size:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise ConnectionResetError("the connection ended in the middle of a message")
-        received += part
+    try:
+        while _is_short(received, most):
+            part = stream.recv(1 << 20)
+            if not part:
+                raise ConnectionResetError("the connection ended in the middle of a message")
+            received += part
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
     return bytes(received[_HEAD.size :]), descriptors
+
+
+def _is_short(received: bytearray, most: int) -> bool:
+    """Whether more of the message must come. Raises ``ConnectionResetError`` where that would be too much."""
+    if len(received) < _HEAD.size:
+        return True
+    (length,) = _HEAD.unpack_from(received)
+    if length > most:
+        raise ConnectionResetError(f"a message of {length} bytes, of at most {most}")
+    return len(received) < _HEAD.size + int(length)

@@ -32,7 +32,7 @@ from volumed_drivers.targets.lio.requests import (
     Sessions,
     check,
 )
-from volumed_drivers.targets.portals import portals_of
+from volumed_drivers.targets.portals import addresses_of, connection_info, portals_of
 
 LOG = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ class LioTarget:
     def __init__(self, setup: Setup, helper: Helper | None = None) -> None:
         options = setup.options
         self._backend = setup.backend
-        self._portals = portals_of(options)
         self._options = options
-        self._scope = Scope(owner=_mark(setup), prefix=f"{options.target_prefix}volume-", portals=tuple(self._portals))
+        portals = portals_of(addresses_of(options), options.target_port)
+        self._scope = Scope(owner=_mark(setup), prefix=f"{options.target_prefix}volume-", portals=tuple(portals))
         self._helper = helper or Client(Path(options.lio_helper_socket), ("/dev/", f"{setup.state_path.resolve()}/"))
         #: Volumes that have a target as far as we know: what a health check misses.
         self._known: set[str] = set()
@@ -113,24 +113,7 @@ class LioTarget:
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         name = self._scope.prefix + export.volume_id
-        data = {
-            "target_discovered": False,
-            "target_portal": self._portals[0],
-            "target_iqn": name,
-            "target_lun": LUN,
-            "volume_id": export.volume_id,
-            "auth_method": "CHAP",
-            "auth_username": access.username,
-            "auth_password": access.password,
-            "access_mode": "ro" if access.read_only else "rw",
-            "discard": True,
-            "encrypted": False,
-            "qos_specs": None,
-        }
-        if len(self._portals) > 1:
-            count = len(self._portals)
-            data |= {"target_portals": self._portals, "target_iqns": [name] * count, "target_luns": [LUN] * count}
-        return {"driver_volume_type": "iscsi", "data": data}
+        return connection_info(export, access, self._scope.portals, name, LUN)
 
     def _acl(self, what: str, access: Access) -> Acl:
         if access.initiator is None:

@@ -66,9 +66,9 @@ def write(attribute: Path, value: str) -> None:
         os.close(descriptor)
 
 
-def ensure(attribute: Path, value: str) -> None:
-    """Write the attribute unless it has the value."""
-    if read(attribute) != value:
+def ensure(attribute: Path, value: str, new: bool = False) -> None:
+    """Write the attribute unless it has the value; what is ``new`` has none that is worth a look."""
+    if new or read(attribute) != value:
         write(attribute, value)
 
 

@@ -14,12 +14,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendInvalid, BackendUnreachable
+from volumed_drivers.targets.portals import portals_of, spelled
 from volumed_drivers.targets.tgt.protocol import Management, NotListening, Refused, Unanswered
 
 LOG = logging.getLogger(__name__)
@@ -54,13 +55,13 @@ class Process:
 
 
 class Daemon:
-    """tgtd in its own ``folder``, listening on ``address``; ``port`` 0 is a free one, chosen once."""
+    """tgtd in its own ``folder``, listening on ``addresses``; ``port`` 0 is a free one, chosen once."""
 
-    def __init__(self, backend: str, folder: Path, address: str, port: int) -> None:
+    def __init__(self, backend: str, folder: Path, addresses: Sequence[str], port: int) -> None:
         self.management = Management(folder, SOCKET)
         self._backend = backend
         self._folder = folder
-        self._address = address
+        self._addresses = addresses
         self._port = port
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -70,8 +71,9 @@ class Daemon:
         return self._port or self._chosen_port()
 
     @property
-    def portal(self) -> str:
-        return f"{_spelled(self._address)}:{self.port}"
+    def portals(self) -> list[str]:
+        """Where it listens, or will; it is started with the first one."""
+        return portals_of(self._addresses, self.port)
 
     def find(self) -> Process | None:
         """The tgtd that answers on our socket, whoever started it."""
@@ -88,22 +90,28 @@ class Daemon:
         """Find our tgtd, or start one. Raises ``BackendUnreachable``."""
         return self.find() or self._start()
 
-    def ensure_portal(self) -> None:
-        """Let a tgtd that was adopted listen where today's configuration says, too.
+    def ensure_portals(self) -> None:
+        """Let tgtd listen wherever today's configuration says, too.
 
-        What it listened on before stays for those who are logged in there, until tgtd ends.
+        What an adopted one listened on before stays for those who are logged in there, until tgtd ends.
         """
-        found = socket.getaddrinfo(self._address, self.port, type=socket.SOCK_STREAM)
         shown = self.management.show_portals()
-        if any(f" {_spelled(str(place[0]))}:{self.port}," in shown for *_, place in found):
-            return
-        error = _bind_error(self._address, self.port)
+        for address, portal in zip(self._addresses, self.portals, strict=True):
+            found = socket.getaddrinfo(address, self.port, type=socket.SOCK_STREAM)
+            if not any(f" {spelled(str(place[0]))}:{self.port}," in shown for *_, place in found):
+                self._new_portal(address, portal)
+
+    def _new_portal(self, address: str, portal: str) -> None:
+        error = _bind_error(address, self.port)
         if error is not None:
-            raise self._cannot_listen(self.portal, "target_ip_address, target_port", error)
+            raise self._cannot_listen(portal, f"{self._option_of(address)}, target_port", error)
         crash_point("tgt.portal.before")
-        self.management.new_portal(self.portal)
+        self.management.new_portal(portal)
         crash_point("tgt.portal.after")
-        LOG.info("the adopted tgtd listens on a new portal, too: backend=%s portal=%s", self._backend, self.portal)
+        LOG.info("tgtd listens on one portal more: backend=%s portal=%s", self._backend, portal)
+
+    def _option_of(self, address: str) -> str:
+        return "target_ip_address" if address == self._addresses[0] else "iscsi_secondary_ip_addresses"
 
     def stop(self) -> None:
         """End tgtd, which has no targets any more. A SIGTERM would do nothing until tgtd's next event."""
@@ -135,7 +143,7 @@ class Daemon:
         crash_point("tgt.spawn.after")
         process = self._wait_ready(self._child)
         crash_point("tgt.start.after")
-        LOG.info("started tgtd: backend=%s pid=%d portal=%s", self._backend, process.pid, self.portal)
+        LOG.info("started tgtd: backend=%s pid=%d portal=%s", self._backend, process.pid, self.portals[0])
         return process
 
     def _spawn(self, program: str) -> subprocess.Popen[bytes]:
@@ -148,7 +156,7 @@ class Daemon:
             # -t 1: the default starts 16 threads for every LUN. The socket's path is relative to the folder, since
             # it may have 107 bytes only.
             child = subprocess.Popen(
-                [program, "-f", "-t", "1", "--iscsi", f"portal={self.portal}"],
+                [program, "-f", "-t", "1", "--iscsi", f"portal={self.portals[0]}"],
                 cwd=self._folder,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TGT_IPC_SOCKET": SOCKET},
                 stdin=subprocess.DEVNULL,
@@ -185,9 +193,9 @@ class Daemon:
     def _check_port(self) -> None:
         """Wait for the port of a tgtd that just died; a port that stays taken is somebody else's."""
         deadline = time.monotonic() + PORT_TIMEOUT
-        while (error := _bind_error(self._address, self.port)) is not None:
+        while (error := _bind_error(self._addresses[0], self.port)) is not None:
             if time.monotonic() >= deadline or error.errno != errno.EADDRINUSE:
-                raise self._cannot_listen(self.portal, "target_ip_address, target_port", error)
+                raise self._cannot_listen(self.portals[0], "target_ip_address, target_port", error)
             time.sleep(0.02)
 
     def _chosen_port(self) -> int:
@@ -223,12 +231,18 @@ class Daemon:
 
     def _free_port(self) -> int:
         for port in _fixed_ports():
-            error = _bind_error(self._address, port)
-            if error is None:
+            if self._is_free(port):
                 return port
-            if error.errno != errno.EADDRINUSE:
-                raise self._cannot_listen(self._address, "target_ip_address", error)
-        raise BackendUnreachable(backend=self._backend, reason=f"every port of {self._address} is taken")
+        raise BackendUnreachable(backend=self._backend, reason=f"every port of {self._addresses} is taken")
+
+    def _is_free(self, port: int) -> bool:
+        for address in self._addresses:
+            error = _bind_error(address, port)
+            if error is not None and error.errno != errno.EADDRINUSE:
+                raise self._cannot_listen(address, self._option_of(address), error)
+            if error is not None:
+                return False
+        return True
 
     def _cannot_listen(self, where: str, options: str, error: OSError) -> BackendUnreachable:
         return BackendUnreachable(
@@ -244,10 +258,6 @@ class Daemon:
                 return True
             time.sleep(0.01)
         return False
-
-
-def _spelled(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _fixed_ports() -> Iterator[int]:

@@ -17,6 +17,7 @@ from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendBusy, BackendError, BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import Access, ActualExport, Export, Leftover
 from volumed.driver.registry import Setup
+from volumed_drivers.targets.portals import addresses_of, connection_info
 from volumed_drivers.targets.tgt import listing
 from volumed_drivers.targets.tgt.daemon import Daemon, Process
 from volumed_drivers.targets.tgt.listing import Lun, Target
@@ -43,9 +44,8 @@ class TgtTarget:
         options = setup.options
         self._backend = setup.backend
         self._prefix = f"{options.target_prefix}volume-"
-        self._daemon = Daemon(
-            setup.backend, setup.state_path / "tgt" / setup.backend, options.target_ip_address, options.target_port
-        )
+        folder = setup.state_path / "tgt" / setup.backend
+        self._daemon = Daemon(setup.backend, folder, addresses_of(options), options.target_port)
         self._manage = self._daemon.management
         self._lock = threading.RLock()
         #: The tgtd that the following is about; ``_known``: it was read, and nothing failed since.
@@ -128,22 +128,7 @@ class TgtTarget:
                 self._delete_account(leftover.where)
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
-        return {
-            "driver_volume_type": "iscsi",
-            "data": {
-                "target_discovered": False,
-                "target_portal": self._daemon.portal,
-                "target_iqn": self._name(export.volume_id),
-                "target_lun": LUN,
-                "volume_id": export.volume_id,
-                "auth_method": "CHAP",
-                "auth_username": access.username,
-                "auth_password": access.password,
-                "access_mode": "ro" if access.read_only else "rw",
-                "discard": True,
-                "encrypted": False,
-            },
-        }
+        return connection_info(export, access, self._daemon.portals, self._name(export.volume_id), LUN)
 
     # --- targets ------------------------------------------------------------------------------------------------
 
@@ -337,7 +322,7 @@ class TgtTarget:
             self._process, self._known = process, False
             self._passwords.clear()
         if not self._known:
-            self._daemon.ensure_portal()
+            self._daemon.ensure_portals()
             self._read_targets()
             for username in self._unbound():
                 self._delete_account(username)
