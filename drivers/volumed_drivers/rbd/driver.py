@@ -192,7 +192,7 @@ class RbdDriver:
 
     def revert(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
         with self._changing(volume):
-            self._images.revert(volume.id, snapshot_name(snapshot.id), volume.size * GIB, progress)
+            self._images.revert(volume.id, snapshot_name(snapshot.id), volume.size * GIB)
         return {}
 
     def delete_snapshot(self, snapshot: SnapshotRef) -> None:

@@ -10,14 +10,12 @@ from typing import Any, Final
 
 from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendNotFound
-from volumed.driver.interface import Progress
 from volumed_drivers.rbd import errors
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import Header, Headers
 from volumed_drivers.rbd.names import Marker, clone_snapshot_name, volume_name
 from volumed_drivers.rbd.opened import opened
 from volumed_drivers.rbd.register import Register
-from volumed_drivers.rbd.relay import Relay
 
 #: Names of clones that a refusal quotes.
 MOST_QUOTED: Final = 5
@@ -127,18 +125,16 @@ class Images:
                     raise self.full_if_missing(name, error) from error
         crash_point("rbd.remove_snapshot.after")
 
-    def revert(self, volume_id: str, name: str, size: int, progress: Progress) -> None:
-        """Make the image's data the snapshot's; it keeps its ``size`` (bytes), and the snapshot. ``BackendNotFound``."""
+    def revert(self, volume_id: str, name: str, size: int) -> None:
+        """Make the image's data the snapshot's; it stays ``size`` bytes large. ``BackendNotFound``."""
         found = self.needed(volume_id)
         if found.snapshot(name) is None:
             raise BackendNotFound(what=name.replace("-", " ", 1), backend=self.connection.backend)
-        relay = Relay(progress)
         crash_point("rbd.revert.before")
         with opened(self.connection, image_id=found.image_id) as image:
-            image.rollback_to_snap(name, on_progress=relay)
+            image.rollback_to_snap(name)
         crash_point("rbd.revert.after")
         self.extend(volume_id, size)
-        relay.settle()
 
     def discard(self, volume_id: str, intent: Mapping[str, str]) -> None:
         """Remove what was left half-made of the volume, with the snapshot that was taken for it."""

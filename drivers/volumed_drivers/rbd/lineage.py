@@ -64,7 +64,7 @@ class Lineage:
     def _parent(self, image_id: str) -> Any:
         with opened(self.images.connection, image_id=image_id, read_only=True) as image:
             try:
-                return image.get_parent_image_spec()
+                return {**image.get_parent_image_spec(), "image_id": image.parent_id()}
             except self.images.connection.modules.rbd.Error as error:
                 if not errors.is_missing(error):
                     raise
