@@ -15,6 +15,7 @@ from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import omap
 
 _MAKING: Final = "making/"
+_FORMER: Final = "former/"
 _EXPORT: Final = "export/"
 
 #: Objects that exist from the start, so that a full pool, which takes no new one, still lets go of images.
@@ -60,6 +61,19 @@ class Register:
         """Ids of volumes that are being made, or were left half-made."""
         for key, _ in self._entries(_MAKING):
             yield key
+
+    def note_former(self, resource_id: str, former: Mapping[str, Any]) -> None:
+        """What a volume (``name``, ``size`` in bytes) or snapshot (``name``) was before it was taken over."""
+        self._set("rbd.note", _FORMER + resource_id, dict(former))
+
+    def former(self, resource_id: str) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = self._get(_FORMER + resource_id)
+        return found
+
+    def forget_former(self, resource_id: str) -> None:
+        """None is fine."""
+        if self.former(resource_id) is not None:
+            self._remove("rbd.forget_former", _FORMER + resource_id)
 
     def let_in(self, volume_id: str, accesses: list[Access]) -> None:
         """Exactly ``accesses``; what is so already is not written."""
