@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-lvm crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm test-rbd crash crash-lvm crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
 
 BIN := .venv/bin
 # Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
@@ -49,6 +49,12 @@ crash: setup  ## the full product of failures and kills, with a report; takes an
 
 crash-lvm: setup-guest  ## the full product of kills on LVM, and crashes of the machine
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(GUEST_TESTS)
+
+test-rbd: setup  ## what make test has of the RBD driver: the conformance kit, a service and a table of faults on a real cluster
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/conformance/test_rbd.py tests/functional/rbd
+
+crash-rbd: setup  ## the full product of RBD: kills of the service at every crash point, long random runs, daemons killed
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m rbd tests/functional/rbd
 
 crash-fleet: setup  ## every scenario killed at every point on a fleet, and again in its recovery (CRASH=... for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m fleet $(if $(CRASH),-k "$(CRASH)") tests/functional tests/unit
