@@ -47,6 +47,8 @@ PASSED_ELSEWHERE = {
     "tgt.lun_delete.after": "an export whose volume grew: tests/unit/test_drivers_tgt.py",
     "tgt.portal.before": "a new portal in the configuration: tests/unit/test_drivers_tgt.py",
     "tgt.portal.after": "a new portal in the configuration: tests/unit/test_drivers_tgt.py",
+    "tgt.old_file.before": "a file of an earlier manager: tests/unit/test_drivers_tgt.py",
+    "tgt.old_file.after": "a file of an earlier manager: tests/unit/test_drivers_tgt.py",
     "tgt.log.cut": "a log of 4 MiB",
 }
 

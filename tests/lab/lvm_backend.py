@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from volumed.driver.conformance import DataPath
-from volumed.driver.interface import Owner, Remains, VolumeRef
+from volumed.driver.interface import Owner
 from volumed.driver.registry import Setup
 from volumed_drivers.lvm.driver import LvmDriver
 from volumed_drivers.lvm.options import OPTIONS
@@ -49,15 +49,6 @@ def volumes(group: str) -> set[str]:
     return set(lvm("lvs", "--noheadings", "-o", "lv_name", group).split())
 
 
-class Purged(LvmDriver):
-    """Purges what a delete leaves at once, as the operations of the product do later."""
-
-    def delete(self, volume: VolumeRef) -> Remains | None:
-        if super().delete(volume) is not None:
-            self.purge(volume, _unwatched)
-        return None
-
-
 @dataclass(frozen=True)
 class LvmBackend:
     """``folder`` is the backend's state on this node; ``pool`` its volume group."""
@@ -68,7 +59,6 @@ class LvmBackend:
     data: DataPath
     owner: Owner = OWNER
     options: dict[str, Any] = field(default_factory=dict)
-    makes: type[LvmDriver] = Purged
 
     def setup(self) -> Setup:
         defaults = {option.dest: option.default for option in OPTIONS}
@@ -82,7 +72,7 @@ class LvmBackend:
         )
 
     def driver(self) -> LvmDriver:
-        return self.makes(self.setup())
+        return LvmDriver(self.setup())
 
     def ready(self) -> LvmDriver:
         """A driver object that is set up."""
@@ -96,7 +86,3 @@ class LvmBackend:
         driver = self.driver()
         driver.do_setup()
         driver.close()
-
-
-def _unwatched(done: int, total: int) -> None:
-    """A progress that nobody watches."""

@@ -358,3 +358,39 @@ def test_tgtd_listens_on_every_address_and_initiators_are_told_all(tmp_path: Pat
     driver.remove_export(VOLUME)
     driver.close()
     assert daemons(tmp_path) == []
+
+
+OLD_FILE = """
+<target {name}>
+    backing-store /dev/cinder-volumes/{volume}
+    driver iscsi
+    incominguser olduser oldpassword12
+    write-cache on
+</target>
+"""
+
+
+def test_files_of_an_earlier_manager_are_found_and_go_when_the_export_is_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    prefix = "iqn.2010-10.org.openstack:"
+    other = VolumeRef("ffffffff-8a4a-4b8a-9d0a-6c6a7a1b2c3d", 1, "pool")
+    for volume in (VOLUME, other):
+        name = f"volume-{volume.id}"
+        (folder / name).write_text(OLD_FILE.format(name=prefix + name, volume=name))
+    strangers = folder / "strangers", folder / f"volume-{'e' * 8}"
+    strangers[0].write_text(OLD_FILE.format(name="iqn.2000-01.com.example:disk", volume="disk"))
+    strangers[1].symlink_to("/etc/passwd")
+
+    driver = FileBackend(tmp_path, "tgt", Iscsi(), options={"volumes_dir": str(folder)}).driver()
+    driver.do_setup()
+    driver.create(VOLUME)
+    driver.ensure_export(VOLUME, [FIRST])
+    assert sorted(folder.iterdir()) == sorted([*strangers, folder / f"volume-{other.id}"])
+    (left,) = [found for found in driver.audit() if found.id == other.id]
+    assert left.where == str(folder / f"volume-{other.id}")
+    driver.remove_leftover(left)
+    driver.remove_leftover(left)
+    assert sorted(folder.iterdir()) == sorted(strangers)
+    driver.remove_export(VOLUME)
+    driver.close()

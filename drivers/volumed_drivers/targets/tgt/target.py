@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from volumed.driver.crash import crash_point
@@ -21,6 +22,7 @@ from volumed_drivers.targets.portals import addresses_of, connection_info
 from volumed_drivers.targets.tgt import listing
 from volumed_drivers.targets.tgt.daemon import Daemon, Process
 from volumed_drivers.targets.tgt.listing import Lun, Target
+from volumed_drivers.targets.tgt.old_files import OldFiles
 from volumed_drivers.targets.tgt.protocol import Code, NotListening, Refused, Unanswered
 
 LOG = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class TgtTarget:
         folder = setup.state_path / "tgt" / setup.backend
         self._daemon = Daemon(setup.backend, folder, addresses_of(options), options.target_port)
         self._manage = self._daemon.management
+        self._old_files = OldFiles(Path(options.volumes_dir) if options.volumes_dir else None, self._prefix)
         self._lock = threading.RLock()
         #: The tgtd that the following is about; ``_known``: it was read, and nothing failed since.
         self._process: Process | None = None
@@ -60,7 +63,9 @@ class TgtTarget:
 
     def setup(self) -> None:
         with self._working("start tgtd"):
-            pass
+            found = [each.volume_id for each in self._old_files.all()]
+            if found:
+                LOG.info("an earlier manager left files of %d targets: backend=%s", len(found), self._backend)
 
     def close(self) -> None:
         with self._lock:
@@ -90,12 +95,14 @@ class TgtTarget:
             target = self._targets.get(name) or self._new_target(name)
             self._apply_lun(target, export)
             self._apply_accesses(target, export.accesses)
+            self._old_files.remove(export.volume_id)
 
     def remove(self, volume_id: str, force: bool = False) -> None:
         with self._working(f"remove the export of volume {volume_id}"):
             target = self._targets.get(self._name(volume_id))
             if target is not None:
                 self._delete(target)
+            self._old_files.remove(volume_id)
 
     def exports(self) -> Mapping[str, ActualExport]:
         with self._working("list exports"):
@@ -116,7 +123,11 @@ class TgtTarget:
                 Leftover("export", target.name.removeprefix(self._prefix), target.name, f"target {target.tid}")
                 for target in self._ours()
             ]
-            return found + [Leftover("export", None, user, "account of no target") for user in self._unbound()]
+            found += [Leftover("export", None, user, "account of no target") for user in self._unbound()]
+            return found + [
+                Leftover("export", old.volume_id, str(old.file), f"an earlier manager's target of {old.path}")
+                for old in self._old_files.all()
+            ]
 
     def remove_leftover(self, leftover: Leftover) -> None:
         if leftover.id is not None:
