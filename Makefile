@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guest demo demo-fleet test test-lvm crash crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm test-rbd crash crash-lvm crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
 
 BIN := .venv/bin
 # Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
@@ -14,6 +14,8 @@ MINUTES ?= 60
 SEED ?=
 export SEED
 CRASH ?=
+# What runs in guests, or boots them.
+GUEST_TESTS := tests/guest tests/functional/lab/test_guest.py tests/functional/lab/test_lvm_node.py
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,10 +42,19 @@ test: lint  ## lint and every test; ends with pytest's closing line
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(TESTS)
 
 test-lvm: setup-guest  ## what runs on a kernel of its own: LVM and LIO
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/guest tests/functional/lab/test_guest.py
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q $(GUEST_TESTS)
 
 crash: setup  ## the full product of failures and kills, with a report; takes an hour (CRASH="attach and not undone" for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(if $(CRASH),-k "$(CRASH)") tests/crash
+
+crash-lvm: setup-guest  ## the full product of kills on LVM, and crashes of the machine
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m full $(GUEST_TESTS)
+
+test-rbd: setup  ## what make test has of the RBD driver: the conformance kit, a service and a table of faults on a real cluster
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/conformance/test_rbd.py tests/functional/rbd
+
+crash-rbd: setup  ## the full product of RBD: kills of the service at every crash point, long random runs, daemons killed
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m rbd tests/functional/rbd
 
 crash-fleet: setup  ## every scenario killed at every point on a fleet, and again in its recovery (CRASH=... for some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m fleet $(if $(CRASH),-k "$(CRASH)") tests/functional tests/unit
@@ -63,8 +74,8 @@ bench-recovery: setup  ## the figures of restart, doctor under load, and what cr
 bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CPU, statements, RPC, memory, restart
 	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
 
-bench-lvm: setup-guest  ## exports by LIO in a guest, beside the bare writes of configfs
-	@$(BIN)/python -m bench lio
+bench-lvm: setup-guest  ## the LVM driver and LIO on a kernel of its own, beside bare LVM commands and writes of configfs
+	@$(BIN)/python -m bench lvm lio
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

@@ -23,16 +23,13 @@ busy_timeout = 0
 #: The same with a backend that fails on order.
 FAULTY_CONFIGURATION = f"{CONFIGURATION}[file]\nvolume_driver = tests.lab.faulty_driver.FaultyDriver\n"
 
-#: And with one whose deletes leave what is purged later.
-REMAINING_CONFIGURATION = f"{CONFIGURATION}[file]\nvolume_driver = tests.lab.remaining_driver.FaultyRemainingDriver\n"
-
 #: Points of every start alike. They are killed at in the tests of the start, and not again in each recovery.
 _OF_EACH_START = ("file.pool.", "file.forget.", "file.probe.", "tgt.folder.")
 
 
 def configuration_for(scenario: Scenario) -> str:
-    if scenario.remaining:
-        return REMAINING_CONFIGURATION
+    if scenario.driver is not None:
+        return f"{CONFIGURATION}[file]\nvolume_driver = {scenario.driver}\n"
     return FAULTY_CONFIGURATION if scenario.faulty else CONFIGURATION
 
 

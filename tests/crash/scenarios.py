@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -94,7 +95,8 @@ class Stage:
 class Scenario:
     """``prepare`` undisturbed, ``ask`` while the daemon dies, ``check`` after the restart, ``clean`` up.
 
-    ``faulty``: the backend's driver is the one that fails on order; ``remaining``: and whose deletes leave remains.
+    ``faulty``: the backend's driver fails on order; ``driver``: it is this one. ``only``: in brief it is killed only at
+    the points that begin so, the others being those of another scenario.
     """
 
     name: str
@@ -103,7 +105,8 @@ class Scenario:
     check: Callable[[Stage, requests.Response], None]
     clean: Callable[[Stage], None]
     faulty: bool = False
-    remaining: bool = False
+    driver: str | None = None
+    only: tuple[str, ...] = ("",)
 
 
 def _read(data: Any, offset: int, length: int) -> bytes:
@@ -115,11 +118,16 @@ def key(stage: Stage) -> dict[str, str]:
     return {"Idempotency-Key": stage.made.setdefault("key", str(uuid.uuid4()))}
 
 
-def _create(body: Callable[[Stage], dict[str, Any]]) -> Callable[[Stage], requests.Response]:
+def operations_of(stage: Stage, **query: Any) -> list[dict[str, Any]]:
+    """The operations that the query finds, the newest first."""
+    return list(stage.rest.get("/operations", params=query | {"all_tenants": 1}).json()["operations"])
+
+
+def create(body: Callable[[Stage], dict[str, Any]]) -> Callable[[Stage], requests.Response]:
     return lambda stage: stage.rest.post("/volumes", json={"volume": body(stage)}, headers=key(stage))
 
 
-def _check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.Response], None]:
+def check_volume(size: int, marked: bool = False) -> Callable[[Stage, requests.Response], None]:
     def check(stage: Stage, answer: requests.Response) -> None:
         stage.made["new"] = answer.json()["volume"]["id"]
         volume = stage.rest.wait_for_status(f"/volumes/{stage.made['new']}", "available")
@@ -143,16 +151,16 @@ def remove_volumes(*names: str) -> Callable[[Stage], None]:
 CREATE = Scenario(
     "create",
     prepare=lambda stage: None,
-    ask=_create(lambda stage: {"size": 1}),
-    check=_check_volume(1),
+    ask=create(lambda stage: {"size": 1}),
+    check=check_volume(1),
     clean=remove_volumes("new"),
 )
 
 CLONE = Scenario(
     "clone",
     prepare=remember("source", lambda stage: stage.volume(marked=True)),
-    ask=_create(lambda stage: {"source_volid": stage.made["source"], "size": 2}),
-    check=_check_volume(2, marked=True),
+    ask=create(lambda stage: {"source_volid": stage.made["source"], "size": 2}),
+    check=check_volume(2, marked=True),
     clean=remove_volumes("new", "source"),
 )
 
@@ -170,8 +178,35 @@ def clean_snapshot(stage: Stage) -> None:
 FROM_SNAPSHOT = Scenario(
     "create from snapshot",
     prepare=prepare_snapshot,
-    ask=_create(lambda stage: {"snapshot_id": stage.made["snapshot"]}),
-    check=_check_volume(1, marked=True),
+    ask=create(lambda stage: {"snapshot_id": stage.made["snapshot"]}),
+    check=check_volume(1, marked=True),
+    clean=clean_snapshot,
+)
+
+
+def _prepare_revert(stage: Stage) -> None:
+    prepare_snapshot(stage)
+    with stage.outside.data_of(stage.made["source"]).open("r+b") as data:
+        for offset, mark in MARKS:
+            data.seek(offset)
+            data.write(bytes(len(mark)))
+
+
+def _check_reverted(stage: Stage, answer: requests.Response) -> None:
+    stage.rest.wait_for_status(f"/volumes/{stage.made['source']}", "available")
+    stage.rest.wait_for_status(f"/snapshots/{stage.made['snapshot']}", "available")
+    assert stage.has_marks(stage.made["source"])
+
+
+REVERT = Scenario(
+    "revert",
+    prepare=_prepare_revert,
+    ask=lambda stage: stage.rest.post(
+        f"/volumes/{stage.made['source']}/action",
+        json={"revert": {"snapshot_id": stage.made["snapshot"]}},
+        headers=key(stage),
+    ),
+    check=_check_reverted,
     clean=clean_snapshot,
 )
 
@@ -183,37 +218,6 @@ DELETE = Scenario(
     clean=lambda stage: None,
 )
 
-
-def _operations(stage: Stage, **query: Any) -> list[dict[str, Any]]:
-    return list(stage.rest.get("/operations", params=query | {"all_tenants": 1}).json()["operations"])
-
-
-def _volume_once_all_is_purged(stage: Stage) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while live := _operations(stage, kind="volume.purge", state="live"):
-        assert time.monotonic() < deadline, live
-        time.sleep(0.02)
-    stage.made["volume"] = stage.volume()
-
-
-def _check_purged(stage: Stage, answer: requests.Response) -> None:
-    stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}")
-    deadline = time.monotonic() + PATIENCE
-    while [each["state"] for each in _operations(stage, kind="volume.purge", volume_id=stage.made["volume"])] != [
-        "succeeded"
-    ]:
-        assert time.monotonic() < deadline, _operations(stage, volume_id=stage.made["volume"])
-        time.sleep(0.02)
-
-
-PURGE = Scenario(
-    "delete and purge",
-    prepare=_volume_once_all_is_purged,
-    ask=lambda stage: stage.rest.delete(f"/volumes/{stage.made['volume']}"),
-    check=_check_purged,
-    clean=lambda stage: None,
-    remaining=True,
-)
 
 DELETE_CASCADE = Scenario(
     "delete with its snapshots",
@@ -318,6 +322,93 @@ DETACH = Scenario(
 )
 
 
+#: Bytes of a file that somebody put into the pool: not whole GiB, so that it grows and is cut again.
+FOREIGN_LENGTH = (1 << 30) + 5
+
+
+def _put_disk(stage: Stage) -> None:
+    with (stage.daemon.state / "pool" / "foreign-disk").open("wb") as disk:
+        disk.truncate(FOREIGN_LENGTH)
+        disk.seek(FOREIGN_LENGTH - 3)
+        disk.write(b"end")
+
+
+def _take_disk_away(stage: Stage) -> None:
+    """It is what it was, beside the pool's other files."""
+    disk = stage.daemon.state / "pool" / "foreign-disk"
+    with disk.open("rb") as data:
+        assert _read(data, FOREIGN_LENGTH - 3, 9) == b"end"
+    disk.unlink()
+
+
+def _holds_the_disk(path: Path) -> bool:
+    with path.open("rb") as data:
+        return _read(data, FOREIGN_LENGTH - 3, 9) == b"end\0\0\0\0\0\0"
+
+
+def manage(stage: Stage) -> requests.Response:
+    host = stage.outside.rows("SELECT host FROM services WHERE binary = 'volumed-volume'")[0]["host"]
+    body = {"host": host, "ref": {"source-name": "foreign-disk"}}
+    return stage.rest.post("/manageable_volumes", json={"volume": body}, headers=key(stage))
+
+
+def _check_managed(stage: Stage, answer: requests.Response) -> None:
+    stage.made["volume"] = answer.json()["volume"]["id"]
+    stage.rest.wait_for_status(f"/volumes/{stage.made['volume']}", "available")
+    assert _holds_the_disk(stage.outside.data_of(stage.made["volume"]))
+
+
+MANAGE = Scenario("manage", _put_disk, manage, _check_managed, remove_volumes("volume"))
+
+
+def prepare_managed(stage: Stage) -> None:
+    _put_disk(stage)
+    _check_managed(stage, manage(stage))
+
+
+UNMANAGE = Scenario(
+    "unmanage",
+    prepare=prepare_managed,
+    ask=lambda stage: stage.rest.post(f"/volumes/{stage.made['volume']}/action", json={"os-unmanage": None}),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/volumes/{stage.made['volume']}"),
+    clean=_take_disk_away,
+)
+
+
+def _prepare_disk_and_volume(stage: Stage) -> None:
+    stage.made["source"] = stage.volume(2)
+    _put_disk(stage)
+
+
+def _manage_snapshot(stage: Stage) -> requests.Response:
+    body = {"volume_id": stage.made["source"], "ref": "foreign-disk"}
+    return stage.rest.post("/manageable_snapshots", json={"snapshot": body}, headers=key(stage))
+
+
+MANAGE_SNAPSHOT = Scenario(
+    "manage snapshot", _prepare_disk_and_volume, _manage_snapshot, _check_snapshot, clean_snapshot
+)
+
+
+def _prepare_managed_snapshot(stage: Stage) -> None:
+    _prepare_disk_and_volume(stage)
+    _check_snapshot(stage, _manage_snapshot(stage))
+
+
+def _clean_unmanaged_snapshot(stage: Stage) -> None:
+    _take_disk_away(stage)
+    stage.remove(f"/volumes/{stage.made['source']}")
+
+
+UNMANAGE_SNAPSHOT = Scenario(
+    "unmanage snapshot",
+    prepare=_prepare_managed_snapshot,
+    ask=lambda stage: stage.rest.post(f"/snapshots/{stage.made['snapshot']}/action", json={"os-unmanage": None}),
+    check=lambda stage, answer: stage.rest.wait_until_gone(f"/snapshots/{stage.made['snapshot']}"),
+    clean=_clean_unmanaged_snapshot,
+)
+
+
 def _prepare_findings(stage: Stage) -> None:
     """An orphan, an export that nobody wants, an account of no target, and quotas that drifted."""
     stage.made["volume"] = stage.volume()
@@ -340,7 +431,7 @@ def _repair(stage: Stage) -> requests.Response:
 
 
 def _repairs(stage: Stage) -> list[dict[str, Any]]:
-    return _operations(stage, kind="doctor.repair")
+    return operations_of(stage, kind="doctor.repair")
 
 
 def _check_repaired(stage: Stage, answer: requests.Response) -> None:
@@ -356,12 +447,16 @@ ALL = (
     CLONE,
     FROM_SNAPSHOT,
     DELETE,
-    PURGE,
     DELETE_CASCADE,
     EXTEND,
+    REVERT,
     SNAPSHOT,
     DELETE_SNAPSHOT,
     ATTACH,
     DETACH,
     REPAIR,
+    MANAGE,
+    UNMANAGE,
+    MANAGE_SNAPSHOT,
+    UNMANAGE_SNAPSHOT,
 )

@@ -203,6 +203,11 @@ def _extend(fleet: Fleet, made: Made) -> str:
     return _accepted(fleet.rest.post(f"/volumes/{made['volume']}/action", json=body), made["volume"])
 
 
+def _revert(fleet: Fleet, made: Made) -> str:
+    body = {"revert": {"snapshot_id": made["snapshot"]}}
+    return _accepted(fleet.rest.post(f"/volumes/{made['volume']}/action", json=body), made["volume"])
+
+
 def _detach(fleet: Fleet, made: Made) -> str:
     return _accepted(fleet.rest.delete(f"/attachments/{made['attachment']}"), made["attachment"])
 
@@ -235,6 +240,7 @@ _TAKE = Work("snapshot.create", "/snapshots/{}", "available", "error")
 _ATTACH = Work("attachment.attach", "/attachments/{}", "attaching", "error_attaching")
 _DELETE = Work("volume.delete", "/volumes/{}", "gone", "error_deleting", one_way=True)
 _EXTEND = Work("volume.extend", "/volumes/{}", "available", "error_extending", one_way=True)
+_REVERT = Work("volume.revert", "/volumes/{}", "available", "error", one_way=True)
 _DROP = Work("snapshot.delete", "/snapshots/{}", "gone", "error_deleting", one_way=True)
 _DETACH = Work("attachment.detach", "/attachments/{}", "gone", "error_detaching", one_way=True)
 _REPAIR = Work(REPAIR, None, "", "", one_way=True, looks=True)
@@ -254,6 +260,7 @@ ALL = (
     Step("attach, undo", "remove_export", _ATTACH, _volume, _attach, first="connection_info"),
     Step("extend, grow", "extend", _EXTEND, _volume, _extend),
     Step("extend, grow the export", "ensure_export", _EXTEND, _volume, _extend, exported=True),
+    Step("revert, revert", "revert", _REVERT, _snapshot, _revert),
     Step("delete, unexport", "remove_export", _DELETE, _volume, _delete),
     Step("delete, remove snapshots", "delete_snapshot", _DELETE, _snapshot, _delete_cascade),
     Step("delete, remove", "delete", _DELETE, _volume, _delete),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash import cancelling, failing, scenarios
+from tests.crash import abilities, cancelling, failing, scenarios
 from tests.crash.killing import configuration_for, first_passages, kill_at, of_recovery, points_of
 from tests.crash.scenarios import Scenario, Stage
 from tests.lab.nursery import ForkedDaemon, forked_daemon
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.part("tgtd"), pytest.mark.timeout(3600)]
 #: Parts of a scenario's points, each a test of its own, so that workers can share them out.
 PARTS = 3
 
-ALL = (*scenarios.ALL, *failing.ALL, *cancelling.ALL)
+ALL = (*scenarios.ALL, *failing.ALL, *cancelling.ALL, *abilities.ALL)
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ def daemon(scenario: Scenario) -> Iterator[ForkedDaemon]:
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
 def test_killed_at_each_point_it_ends_as_asked(daemon: ForkedDaemon, scenario: Scenario, cases: list[str]) -> None:
     for point in first_passages(points_of(daemon, scenario)):
+        if not point.startswith(scenario.only):
+            continue
         kill_at(daemon, scenario, point)
         cases.append(point)
     Stage(daemon).is_well()

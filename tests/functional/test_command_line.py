@@ -74,12 +74,34 @@ def test_a_volume_lives_and_dies_by_its_name(shell: Shell) -> None:
     assert "provision" in told.out
 
 
+def test_what_others_made_is_managed_and_given_away(shell: Shell, shared_daemon: Daemon) -> None:
+    host = next(each["host"] for each in shell.good("services")["services"] if each["binary"] == "volumed-volume")
+    disk = shared_daemon.state / "pool" / "foreign-disk"
+    disk.write_bytes(b"data")
+    assert "foreign-disk" in shell("manageable", host).out
+    made = shell.good("manage", host, "foreign-disk", "--name", "old", "--metadata", "a=b", "--bootable", "--wait")
+    assert (made["volume"]["status"], made["volume"]["metadata"]) == ("available", {"a": "b"})
+    listed = shell.good("manageable", host, "--limit", "1")["manageable-volumes"]
+    assert [each["cinder_id"] for each in listed] == [made["volume"]["id"]]
+    (disk.parent / "foreign-copy").write_bytes(b"older")
+    reference = '{"source-name": "foreign-copy"}'
+    shell.good("manage", reference, "--snapshot-of", "old", "--name", "older", "--wait")
+    assert shell("unmanage", "old").status == 1
+    for words in (("unmanage", "older", "--snapshot"), ("unmanage", "old")):
+        assert shell.good(*words, "--wait")["operation"]["state"] == "succeeded"
+    assert shell("manage", "foreign-disk").status == 2
+    for name, data in (("foreign-disk", b"data"), ("foreign-copy", b"older")):
+        assert (disk.parent / name).read_bytes() == data
+        (disk.parent / name).unlink()
+
+
 def test_snapshots_and_copies(shell: Shell) -> None:
     shell.good("create", "1", "--name", "source", "--wait")
     snapshot = shell.good("snapshot", "create", "source", "--name", "before", "--wait")["snapshot"]
     assert snapshot["status"] == "available"
     assert "before" in shell("snapshot", "list", "--volume", "source").out
     assert "before" in shell("snapshot", "show", snapshot["id"]).out
+    assert shell.good("revert", "before", "--wait")["volume"]["status"] == "available"
     restored = shell.good("create", "--snapshot", "before", "--name", "restored", "--wait")["volume"]
     assert (restored["snapshot_id"], restored["size"]) == (snapshot["id"], 1)
     cloned = shell.good("create", "2", "--source", "source", "--name", "cloned", "--wait")["volume"]

@@ -117,6 +117,10 @@ class FaultyDriver:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self._call, name, getattr(self._driver, name))
 
+    def revert(self, *arguments: Any) -> Any:
+        """An ability is asked for by name, which ``__getattr__`` would not show to every Python."""
+        return self._call("revert", self._driver.revert, *arguments)
+
     def _call(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         fault = self._faults.meet(name)
         if fault is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from volumed.conf import backend
 from volumed.driver.conformance import DataPath
-from volumed.driver.interface import Owner, Remains, VolumeRef
+from volumed.driver.interface import Owner
 from volumed.driver.registry import Setup
 from volumed_drivers.lvm.driver import LvmDriver
 from volumed_drivers.lvm.options import OPTIONS
@@ -44,15 +44,6 @@ def volumes(group: str) -> set[str]:
     return set(lvm("lvs", "--noheadings", "-o", "lv_name", group).split())
 
 
-class Purged(LvmDriver):
-    """Purges what a delete leaves at once, as the operations of the product do later."""
-
-    def delete(self, volume: VolumeRef) -> Remains | None:
-        if super().delete(volume) is not None:
-            self.purge(volume, _unwatched)
-        return None
-
-
 @dataclass(frozen=True)
 class LvmBackend:
     """``folder`` is the backend's state on this node; ``pool`` its volume group."""
@@ -63,7 +54,6 @@ class LvmBackend:
     data: DataPath
     owner: Owner = OWNER
     options: dict[str, Any] = field(default_factory=dict)
-    makes: type[LvmDriver] = Purged
 
     def setup(self) -> Setup:
         defaults = {option.dest: option.default for option in OPTIONS}
@@ -81,7 +71,7 @@ class LvmBackend:
         )
 
     def driver(self) -> LvmDriver:
-        return self.makes(self.setup())
+        return LvmDriver(self.setup())
 
     def ready(self) -> LvmDriver:
         """A driver object that is set up."""
@@ -95,7 +85,3 @@ class LvmBackend:
         driver = self.driver()
         driver.do_setup()
         driver.close()
-
-
-def _unwatched(done: int, total: int) -> None:
-    """A progress that nobody watches."""

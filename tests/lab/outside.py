@@ -83,7 +83,7 @@ class Outside:
         live = self.rows(f"SELECT id, kind, state, wait_reason FROM operations WHERE state IN {LIVE}")
         transit = self.rows(
             "SELECT id, status FROM volumes WHERE status IN"
-            " ('creating', 'deleting', 'extending', 'detaching', 'managing', 'unmanaging')"
+            " ('creating', 'deleting', 'extending', 'reverting', 'detaching', 'managing', 'unmanaging')"
         )
         return [f"operation {row} is live" for row in live] + [f"volume {row} is in transit" for row in transit]
 

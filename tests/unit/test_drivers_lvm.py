@@ -36,7 +36,7 @@ def test_a_mark_has_only_what_lvm_allows_and_is_known_again(deployment: str, bac
     [
         (NAMES.volume("a-1"), "volume", "a-1"),
         (NAMES.snapshot("a-1"), "snapshot", "a-1"),
-        (NAMES.quarantine("a-1"), "temporary", "a-1"),
+        (NAMES.quarantine("a-1"), "remains", "a-1"),
         (NAMES.still("a-1"), "temporary", "a-1"),
         (NAMES.reverted("a-1"), "temporary", "a-1"),
         (NAMES.replaced("a-1"), "temporary", "a-1"),

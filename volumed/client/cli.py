@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from volumed.client import attachments, doctor, fleet, operations, snapshots, volumes, why
+from volumed.client import attachments, doctor, fleet, manageable, operations, snapshots, volumes, why
 from volumed.client.answer import FAILED, OK, UNFINISHED, UNREACHABLE, USAGE, Answer, print_answer, print_document
 from volumed.client.arguments import connection_options
 from volumed.client.rest import ClientError, Json, Misused, Refused, Rest, Unreachable
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     connection = connection_options()
-    for module in (volumes, attachments, snapshots, operations, why, fleet, doctor):
+    for module in (volumes, attachments, snapshots, operations, why, fleet, doctor, manageable):
         module.register(commands, connection)
     return parser
 

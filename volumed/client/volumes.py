@@ -1,4 +1,4 @@
-"""Commands on volumes: create, list, show, extend, delete."""
+"""Commands on volumes: create, list, show, extend, revert, delete."""
 
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
@@ -29,6 +29,9 @@ def register(commands: "Commands", connection: ArgumentParser) -> None:
     parser.add_argument("volume", metavar="VOLUME", help="id or name")
     parser.add_argument("size", metavar="GIB", type=gibibytes, help="its new size")
     parser.set_defaults(run=extend)
+    parser = commands.add_parser("revert", parents=[connection, waiting_options()], help="bring a volume back")
+    parser.add_argument("snapshot", metavar="SNAPSHOT", help="its latest snapshot (id or name)")
+    parser.set_defaults(run=revert)
     parser = commands.add_parser("delete", parents=[connection, waiting_options()], help="delete a volume")
     parser.add_argument("volume", metavar="VOLUME", help="id or name")
     parser.add_argument("--cascade", action="store_true", help="its snapshots too")
@@ -105,6 +108,14 @@ def extend(rest: Rest, args: Namespace) -> Answer:
     """``volumed extend``."""
     volume_id = find_volume(rest, args.volume)["id"]
     reply = rest.post(f"/volumes/{volume_id}/action", {"os-extend": {"new_size": args.size}})
+    return accepted(rest, args, reply, "volume", volume_id)
+
+
+def revert(rest: Rest, args: Namespace) -> Answer:
+    """``volumed revert``."""
+    snapshot = find_snapshot(rest, args.snapshot)
+    volume_id = snapshot["volume_id"]
+    reply = rest.post(f"/volumes/{volume_id}/action", {"revert": {"snapshot_id": snapshot["id"]}})
     return accepted(rest, args, reply, "volume", volume_id)
 
 

@@ -19,11 +19,11 @@ _RESOURCES = {"volume": volumes, "snapshot": snapshots, "attachment": attachment
 #: Statuses that only a live operation may bring to an end.
 _TRANSIT = {
     "volume": (
-        *(VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING),
+        *(VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING, VolumeStatus.REVERTING),
         *(VolumeStatus.MANAGING, VolumeStatus.UNMANAGING),
     ),
     "snapshot": (
-        *(SnapshotStatus.CREATING, SnapshotStatus.DELETING),
+        *(SnapshotStatus.CREATING, SnapshotStatus.RESTORING, SnapshotStatus.DELETING),
         *(SnapshotStatus.MANAGING, SnapshotStatus.UNMANAGING),
     ),
     "attachment": (AttachStatus.DETACHING,),

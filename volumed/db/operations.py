@@ -313,11 +313,29 @@ def _unless_cancelled(error: Json) -> ColumnElement[Json]:
     return case(asked, else_=literal(error, operations.c.error.type))
 
 
-def add_after(tx: Connection, new: NewOperation, operation_id: str, reason: str) -> None:
-    """Insert ``new``, which begins when the live operation ``operation_id`` on the same resource has ended."""
-    add(tx, replace(new, queue=AFTER + operation_id), live_key=new.id)
+def add_after(tx: Connection, new: NewOperation, operation_id: str, reason: str, holds: bool = False) -> None:
+    """Insert ``new``, which begins when the live operation ``operation_id`` on the same resource has ended.
+
+    ``holds``: the other one does not hold the resource, so ``new`` does from now on.
+    """
+    add(tx, replace(new, queue=AFTER + operation_id), live_key=new.resource_id if holds else new.id)
     waiting = update(operations).where(operations.c.id == new.id)
     tx.execute(waiting.values(state=_O.WAITING, wait_reason=reason))
+
+
+def flatten_of(tx: Connection, volume_id: str) -> Operation | None:
+    """The live flattening of the volume, if any. It holds the volume against nobody; its end takes the volume's row."""
+    wanted = select(operations).where(
+        operations.c.volume_id == volume_id, operations.c.kind == "volume.flatten", operations.c.live_key.is_not(None)
+    )
+    row = tx.execute(wanted).first()
+    return None if row is None else Operation(*row)
+
+
+def refuse_if_flattened(tx: Connection, volume_id: str) -> None:
+    """Raise ``BusyResource`` while the volume is flattened, for what takes the volume away. Take its row first."""
+    if (flatten := flatten_of(tx, volume_id)) is not None:
+        raise BusyResource(resource_type="volume", resource_id=volume_id, operation_id=flatten.id, kind=flatten.kind)
 
 
 def successor_of(tx: Connection, operation_id: str) -> Operation | None:

@@ -93,6 +93,12 @@ def zones(tx: Connection) -> dict[str, bool]:
     return found
 
 
+def is_known(tx: Connection, host: str) -> bool:
+    """Whether there is a volume service of the name ``host@backend``, alive or not."""
+    wanted = select(services.c.id).where(services.c.host == host, services.c.binary == VOLUME_BINARY)
+    return tx.execute(wanted).first() is not None
+
+
 def ids_of(tx: Connection, hosts: Collection[str]) -> dict[str, str]:
     """The ids of the volume services, by ``host@backend``."""
     wanted = select(services.c.host, services.c.id).where(services.c.host.in_(list(hosts)))

@@ -29,6 +29,8 @@ _ENDS: Mapping[tuple[str, str], str] = {
     ("volume", VolumeStatus.UNMANAGING): VolumeStatus.ERROR_UNMANAGING,
     ("snapshot", SnapshotStatus.MANAGING): SnapshotStatus.ERROR_UNMANAGING,
     ("snapshot", SnapshotStatus.UNMANAGING): SnapshotStatus.ERROR_UNMANAGING,
+    ("volume", VolumeStatus.REVERTING): VolumeStatus.ERROR,
+    ("snapshot", SnapshotStatus.RESTORING): SnapshotStatus.AVAILABLE,
     ("snapshot", SnapshotStatus.CREATING): SnapshotStatus.ERROR,
     ("snapshot", SnapshotStatus.DELETING): SnapshotStatus.ERROR_DELETING,
     ("attachment", AttachStatus.DETACHING): AttachStatus.ERROR_DETACHING,

@@ -92,6 +92,15 @@ class Conflict(VolumedError):
     """The request contradicts something that exists (HTTP 409)."""
 
 
+class ServiceRemoved(Conflict):
+    """Nobody would do it: the service that has the volume was removed."""
+
+    message = (
+        "{host} has no service any more: it was removed, so nothing can be done with its volumes until one of that "
+        "name is started again."
+    )
+
+
 class Forbidden(VolumedError):
     """Policy does not allow the request (HTTP 403)."""
 
@@ -260,6 +269,12 @@ class BackendInvalid(BackendError):
 
     message = "{backend} refuses {what}: {reason}"
     retry_elsewhere = False
+
+
+class RevertUnsupported(BackendInvalid):
+    """The backend's driver cannot bring a volume back to a snapshot; nothing was changed."""
+
+    message = "{backend} cannot revert {what}: its driver has no such ability"
 
 
 class SecretUnreadable(BackendError):

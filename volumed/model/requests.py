@@ -36,8 +36,8 @@ def _run(*statuses: StrEnum, join: StrEnum | None = None, cancel: Collection[Str
     return answers | ({str(join): Answer.JOIN} if join is not None else {})
 
 
-#: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``). ``create_again``
-#: and ``extend_again`` are retries of what failed.
+#: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``).
+#: ``create_again``, ``extend_again`` and ``revert_again`` are retries of what failed.
 VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "delete": _run(
         *(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_MANAGING), join=_V.DELETING
@@ -50,6 +50,8 @@ VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "create_again": _run(_V.ERROR),
     "extend": _run(_V.AVAILABLE),
     "extend_again": _run(_V.ERROR_EXTENDING),
+    "revert": _run(_V.AVAILABLE),
+    "revert_again": _run(_V.ERROR),
     "extend_online": _run(_V.AVAILABLE, _V.IN_USE),
     "snapshot": _run(_V.AVAILABLE, _V.IN_USE),
     "clone": _run(_V.AVAILABLE, _V.IN_USE),
@@ -62,11 +64,12 @@ VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "unmanage": _run(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_UNMANAGING, join=_V.UNMANAGING),
 }
 
-#: Requests on a snapshot; ``clone`` makes a volume from it.
+#: Requests on a snapshot; ``clone`` makes a volume from it, ``revert`` makes its volume what it is.
 SNAPSHOT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "delete": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, _S.ERROR_MANAGING, join=_S.DELETING),
     "create_again": _run(_S.ERROR),
     "clone": _run(_S.AVAILABLE),
+    "revert": _run(_S.AVAILABLE),
     "reset": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_DELETING, _S.ERROR_UNMANAGING),
     "unmanage": _run(_S.AVAILABLE, _S.ERROR, _S.ERROR_UNMANAGING, join=_S.UNMANAGING),
 }
@@ -82,6 +85,7 @@ ATTACHMENT_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
 CANCELLATIONS: Mapping[str, Cancellation] = {
     "volume.create": Cancellation.UNTIL_ITS_END,
     "volume.extend": Cancellation.UNTIL_BEGUN,
+    "volume.revert": Cancellation.UNTIL_BEGUN,
     "volume.delete": Cancellation.NEVER,
     "volume.reset": Cancellation.UNTIL_ITS_END,
     "volume.manage": Cancellation.UNTIL_ITS_END,
@@ -95,6 +99,7 @@ CANCELLATIONS: Mapping[str, Cancellation] = {
     "attachment.detach": Cancellation.NEVER,
     "cleanup": Cancellation.NEVER,
     "volume.purge": Cancellation.NEVER,
+    "volume.flatten": Cancellation.UNTIL_ITS_END,
     "doctor.repair": Cancellation.NEVER,
 }
 

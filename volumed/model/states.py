@@ -17,6 +17,7 @@ class VolumeStatus(StrEnum):
     IN_USE = "in-use"
     DETACHING = "detaching"
     EXTENDING = "extending"
+    REVERTING = "reverting"
     DELETING = "deleting"
     ERROR = "error"
     ERROR_EXTENDING = "error_extending"
@@ -32,6 +33,7 @@ class SnapshotStatus(StrEnum):
 
     CREATING = "creating"
     AVAILABLE = "available"
+    RESTORING = "restoring"
     DELETING = "deleting"
     ERROR = "error"
     ERROR_DELETING = "error_deleting"
@@ -78,7 +80,7 @@ RESTING_VOLUME = frozenset(
 _CHANGING_HANDS = frozenset({_V.MANAGING, _V.ERROR_MANAGING, _V.UNMANAGING, _V.ERROR_UNMANAGING})
 
 #: Statuses of a volume whose data is whole: those are exported from the start where ``export_on_create`` says so.
-WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.DELETING, _V.ERROR} - _CHANGING_HANDS
+WHOLE_VOLUME = frozenset(_V) - {_V.CREATING, _V.REVERTING, _V.DELETING, _V.ERROR} - _CHANGING_HANDS
 
 #: Statuses of an attachment that may still let an initiator in.
 REACHABLE_ATTACHMENT = frozenset({_A.ATTACHING, _A.ATTACHED, _A.ERROR_DETACHING})
@@ -88,14 +90,25 @@ ENDED = frozenset({_O.SUCCEEDED, _O.FAILED})
 
 VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = {
     _V.CREATING: frozenset({_V.AVAILABLE, _V.ERROR}),
-    _V.AVAILABLE: frozenset({_V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.EXTENDING, _V.DELETING, _V.ERROR, _V.UNMANAGING}),
+    _V.AVAILABLE: frozenset(
+        {
+            *(_V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.EXTENDING, _V.REVERTING),
+            *(_V.DELETING, _V.ERROR, _V.UNMANAGING),
+        }
+    ),
     _V.RESERVED: frozenset({_V.AVAILABLE, _V.ATTACHING, _V.IN_USE, _V.DETACHING, _V.DELETING, _V.ERROR}),
     _V.ATTACHING: frozenset({_V.IN_USE, _V.RESERVED, _V.AVAILABLE, _V.DETACHING, _V.ERROR}),
     _V.IN_USE: frozenset({_V.DETACHING, _V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.DELETING, _V.ERROR}),
     _V.DETACHING: frozenset({_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.ERROR}),
     _V.EXTENDING: frozenset({_V.AVAILABLE, _V.ERROR_EXTENDING}),
+    _V.REVERTING: frozenset({_V.AVAILABLE, _V.ERROR}),
     _V.DELETING: frozenset({_V.ERROR_DELETING}),
-    _V.ERROR: frozenset({_V.CREATING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.UNMANAGING}),
+    _V.ERROR: frozenset(
+        {
+            *(_V.CREATING, _V.REVERTING, _V.DELETING, _V.UNMANAGING),
+            *(_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE),
+        }
+    ),
     _V.ERROR_EXTENDING: frozenset(
         {_V.EXTENDING, _V.DELETING, _V.AVAILABLE, _V.RESERVED, _V.IN_USE, _V.ERROR, _V.UNMANAGING}
     ),
@@ -108,7 +121,8 @@ VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = {
 
 SNAPSHOT_MOVES: Mapping[SnapshotStatus, frozenset[SnapshotStatus]] = {
     _S.CREATING: frozenset({_S.AVAILABLE, _S.ERROR}),
-    _S.AVAILABLE: frozenset({_S.DELETING, _S.ERROR, _S.UNMANAGING}),
+    _S.AVAILABLE: frozenset({_S.RESTORING, _S.DELETING, _S.ERROR, _S.UNMANAGING}),
+    _S.RESTORING: frozenset({_S.AVAILABLE}),
     _S.DELETING: frozenset({_S.ERROR_DELETING}),
     _S.ERROR: frozenset({_S.CREATING, _S.DELETING, _S.AVAILABLE, _S.UNMANAGING}),
     _S.ERROR_DELETING: frozenset({_S.DELETING, _S.AVAILABLE, _S.ERROR}),

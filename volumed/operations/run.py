@@ -22,6 +22,8 @@ from volumed.model.crash_points import crash_point
 from volumed.model.errors import (
     BackendBusy,
     BackendError,
+    BackendInvalid,
+    BackendNotFound,
     Cancelled,
     CancelRequested,
     LostHold,
@@ -223,7 +225,7 @@ class Run:
         if isinstance(error, BackendBusy) and not self._is_busy_for_too_long():
             self._pause(str(error), self._growing_pause())
             return
-        if self._is_past_return(position):
+        if self._is_past_return(position) or self._is_endless(error):
             self._retry_forward(work, error)
             return
         record = describe(error) | {"retry_elsewhere": getattr(error, "retry_elsewhere", True)}
@@ -235,6 +237,10 @@ class Run:
 
     def _growing_pause(self) -> float:
         return min(LONGEST_PAUSE, self._rules.retry_pause * 2.0 ** min(self._timeline.failures() - 1, 32))
+
+    def _is_endless(self, error: Exception) -> bool:
+        """Whether it is tried on and on although it could be undone; what can never work is not."""
+        return self._operation.kind in self._rules.endless and not isinstance(error, BackendNotFound | BackendInvalid)
 
     def _is_past_return(self, position: int) -> bool:
         names = [step.name for step in self._procedure.steps]

@@ -31,6 +31,8 @@ def begin(tx: Connection, ended: Operation) -> Operation | None:
 
 def _delete(tx: Connection, successor: Operation) -> bool:
     volume = volumes.get(tx, successor.resource_id)
+    if volume.status == VolumeStatus.DELETING:  # what ends did not hold it, so the delete began its part at once
+        return True
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.DELETING, error=None)
     notifications.of_volume(tx, successor, volume, "delete.start", VolumeStatus.DELETING)
     return True

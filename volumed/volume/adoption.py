@@ -18,7 +18,7 @@ from volumed.db.operations import NewOperation
 from volumed.driver.interface import PoolCapabilities
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
-from volumed.model.errors import InvalidField, InvalidStatus
+from volumed.model.errors import Cancelled, InvalidField, InvalidStatus
 from volumed.model.host import place, pool_of
 from volumed.model.records import Json, Snapshot, Volume
 from volumed.model.requests import Answer, judge
@@ -151,6 +151,9 @@ class Adoption:
         operations.refuse_if_held(tx, "volume", volume_id)
         if judge("volume", volume_id, "delete", volume.status) is Answer.RUN:
             volumes.move(tx, volume_id, VolumeStatus(volume.status), VolumeStatus.DELETING)
+        if (flatten := operations.flatten_of(tx, volume_id)) is not None:
+            error = Cancelled(user_id=context.user_id, request_id=context.request_id).as_record()
+            operations.request_cancel(tx, flatten.id, error)  # the delete waits for its lock
         return self._new(context, "volume.delete", volume_id, volume, args={"cascade": False, "force": False})
 
     def _make_extend(self, tx: Connection, context: RequestContext, volume_id: str, new_size: object) -> NewOperation:

@@ -4,36 +4,43 @@ Everything can be undone until the end; a backend that fails is left as it was, 
 """
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from volumed.db import snapshots, volumes
+from volumed.db import operations, snapshots, volumes
 from volumed.db.clock import now
 from volumed.db.operations import NewOperation
-from volumed.driver.interface import Facts
+from volumed.driver.interface import Facts, Flattens
 from volumed.model.errors import BackendInvalid
 from volumed.model.records import Json, Operation
-from volumed.model.states import VolumeStatus
+from volumed.model.states import OperationState, VolumeStatus
 from volumed.operations import notifications
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import PoolChange, Tried
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of, settle
+from volumed.volume.flatten import flatten_after
 from volumed.volume.purge import Remainders
 from volumed.volume.work import VolumeWork, read_volume
 
 
 @dataclass(frozen=True)
 class Provision:
-    """Make the volume with its data; its name is derived from its id, so a repeat finds it."""
+    """Make the volume with its data; its name is derived from its id, so a repeat finds it.
+
+    A copy that should be made independent of its source is flattened later, by an operation of its own.
+    """
 
     backend: Backend
     name: str = "provision"
 
     def do(self, work: VolumeWork) -> None:
         work.facts = self._make(work)
+        driver = self.backend.driver
+        work.wants_flatten = isinstance(driver, Flattens) and driver.wants_flatten(volume_ref(work.volume))
 
     def undo(self, work: VolumeWork) -> None:
         work.remains = self.backend.driver.delete(volume_ref(work.volume))
@@ -119,8 +126,15 @@ class CreateVolume:
     kind = "volume.create"
     no_return: str | None = None
 
-    def __init__(self, backend: Backend, reporter: Reporter, remainders: Remainders) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        reporter: Reporter,
+        remainders: Remainders,
+        wake: Callable[[NewOperation], None],
+    ) -> None:
         self._backend = backend
+        self._wake = wake
         self._reporter = reporter
         self._remainders = remainders
         self.elsewhere = Elsewhere(remainders)
@@ -144,6 +158,9 @@ class CreateVolume:
             launched_at=now(),
         )
         notifications.of_volume(tx, work.operation, work.volume, "create.end", VolumeStatus.AVAILABLE)
+        work.flatten = flatten_after(work.operation) if work.wants_flatten else None
+        if work.flatten is not None:
+            operations.add(tx, work.flatten, live_key=work.flatten.id)
 
     def fail(self, tx: Connection, work: VolumeWork, error: Json) -> PoolChange | None:
         volumes.move(
@@ -155,6 +172,8 @@ class CreateVolume:
     def ended(self, work: VolumeWork, state: str) -> None:
         self._reporter.changed()
         self._remainders.begin(work)
+        if work.flatten is not None and state == OperationState.SUCCEEDED:
+            self._wake(work.flatten)
 
 
 def _freed(tx: Connection, work: VolumeWork, remainders: Remainders) -> PoolChange | None:

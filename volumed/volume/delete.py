@@ -17,6 +17,7 @@ from volumed.operations.procedure import OneWay, PoolChange
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.exports import lock_of
+from volumed.volume.flatten import flatten_lock
 from volumed.volume.purge import Remainders
 from volumed.volume.work import VolumeWork, read_volume
 
@@ -84,7 +85,7 @@ class DeleteVolume:
 
     def locks(self, work: VolumeWork) -> Claims:
         going = [snapshot.id for snapshot in snapshots_to_delete(self._backend, work)]
-        return Claims(exclusive=[work.volume.id, lock_of(work.volume.id), *going])
+        return Claims(exclusive=[work.volume.id, lock_of(work.volume.id), flatten_lock(work.volume.id), *going])
 
     def succeed(self, tx: Connection, work: VolumeWork) -> PoolChange | None:
         volume = work.volume

@@ -14,10 +14,12 @@ from volumed.volume.delete import DeleteVolume
 from volumed.volume.delete_snapshot import DeleteSnapshot
 from volumed.volume.detach import Detach
 from volumed.volume.extend import ExtendVolume
+from volumed.volume.flatten import FlattenVolume
 from volumed.volume.manage import ManageVolume
 from volumed.volume.manage_snapshot import ManageSnapshot
 from volumed.volume.purge import PurgeVolume, Remainders
 from volumed.volume.reset import ResetSnapshot, ResetVolume
+from volumed.volume.revert import RevertVolume
 from volumed.volume.unmanage import UnmanageSnapshot, UnmanageVolume
 
 
@@ -35,15 +37,17 @@ def procedures(
     """
     remainders = Remainders(wake)
     return (
-        CreateVolume(backend, reporter, remainders),
+        CreateVolume(backend, reporter, remainders, wake),
         DeleteVolume(backend, reporter, remainders, count_gigabytes),
         ExtendVolume(backend, reporter),
         CreateSnapshot(backend, reporter),
         DeleteSnapshot(backend, reporter, count_gigabytes),
         Attach(backend, unsettle),
         Detach(backend, unsettle),
+        RevertVolume(backend, reporter),
         Cleanup(backend, reporter, remainders),
         PurgeVolume(backend, reporter),
+        FlattenVolume(backend, reporter),
         ResetVolume(backend),
         ResetSnapshot(backend),
         ManageVolume(backend, reporter),

@@ -31,6 +31,9 @@ class VolumeWork(Left):
     facts: Facts = field(default_factory=dict)
     #: Set when the undo could not be finished: a cleanup operation frees what is left.
     left_behind: bool = False
+    #: The copy should be made independent of its source, and the operation that was queued for it.
+    wants_flatten: bool = False
+    flatten: NewOperation | None = None
     #: What the backend said of the data when it was asked.
     is_whole: bool = False
     #: Told of done and total bytes by long steps; it may raise to stop them.

@@ -35,6 +35,7 @@ from volumed.volume.backend import Backend
 from volumed.volume.capabilities import Reporter
 from volumed.volume.cleanup import Cleanup
 from volumed.volume.connections import Connections
+from volumed.volume.flatten import FlattenVolume
 from volumed.volume.startup import Startup
 
 LOG = logging.getLogger(__name__)
@@ -278,7 +279,7 @@ def rules_of(options: Any) -> Rules:
         undo_timeout=options.undo_timeout,
         lock_patience=options.lock_patience,
         progress_interval=options.progress_interval,
-        endless=frozenset({Cleanup.kind, PURGE}),
+        endless=frozenset({Cleanup.kind, PURGE, FlattenVolume.kind}),
         blocked_after=options.blocked_after,
         stuck_timeout=options.stuck_timeout,
         busy_timeout=options.busy_timeout,

@@ -143,6 +143,18 @@ class FileDriver:
     def delete_snapshot(self, snapshot: SnapshotRef) -> None:
         self._remove(self._pool.snapshot(snapshot), f"snapshot {snapshot.id}")
 
+    def revert(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
+        self._refuse_if_logged_in(volume.id)
+        what = f"snapshot {snapshot.id}"
+        with self._translated(what):
+            source = os.open(self._pool.snapshot(snapshot), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with self._translated(what):
+                self._copy(source, self._pool.volume(volume), volume.size, progress)
+        finally:
+            os.close(source)
+        return {}
+
     def has_volume(self, volume: VolumeRef) -> bool:
         with self._translated(f"volume {volume.id}"):
             return _size(self._pool.volume(volume)) >= volume.size * GIB

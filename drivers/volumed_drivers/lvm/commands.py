@@ -23,7 +23,7 @@ UDEV = Path("/run/udev/control")
 _GROUP_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_tags,pv_count"
 _FIELDS = (
     f"{_GROUP_FIELDS.removesuffix(',pv_count')},lv_name,lv_uuid,lv_size,lv_tags,segtype,origin,pool_lv,data_percent,"
-    "metadata_percent,lv_metadata_size,lv_active,lv_device_open"
+    "metadata_percent,lv_metadata_size,lv_active,lv_device_open,lv_skip_activation"
 )
 
 
@@ -50,6 +50,8 @@ class LogicalVolume:
     metadata_size: int = 0
     active: bool = True
     open: bool = False
+    #: Activated only when that is asked for by name, as the snapshots of thin volumes are.
+    skipped: bool = False
 
     @property
     def data_bytes(self) -> int:
@@ -199,6 +201,7 @@ def _volume(row: Mapping[str, str]) -> LogicalVolume:
         metadata_size=int(row["lv_metadata_size"] or 0),
         active=row["lv_active"] == "active",
         open=row["lv_device_open"] == "open",
+        skipped=bool(row["lv_skip_activation"]),
     )
 
 

@@ -51,7 +51,8 @@ class LvmDriver:
         self._site = Site(setup.backend, self._lvm, self._names, setup.state_path / "lvm", options)
         self._pool = options.lvm_thin_pool or f"{options.volume_group}-pool"
         self._governor = Governor(options)
-        self._volumes: Thin | Thick = Thick(self._site)
+        self._thick = Thick(self._site)
+        self._volumes: Thin | Thick = self._thick
         self._observed: Group | None = None
         self._target = load_target(setup)
 
@@ -83,7 +84,7 @@ class LvmDriver:
             storage_protocol=self._target.storage_protocol,
             vendor_name="volumed",
             driver_version=VERSION,
-            online_extend_support=isinstance(self._volumes, Thin),
+            online_extend_support=isinstance(self._volumes, Thin) and not self._is_tgt(),
             multiattach=True,
             snapshot_attached_support=True,
             pools=(self._pool_capabilities(self._lvm.known()),),
@@ -106,7 +107,7 @@ class LvmDriver:
         return self._volumes.remove(volume.id, f"volume {volume.id}")
 
     def purge(self, volume: VolumeRef, progress: Progress) -> None:
-        self._volumes.purge(volume.id, progress)
+        self._thick.purge(volume.id, progress)
 
     def extend(self, volume: VolumeRef, new_size: int) -> None:
         self._volumes.grow(self._names.volume(volume.id), new_size * GIB, f"volume {volume.id}")
@@ -126,12 +127,13 @@ class LvmDriver:
 
     def has_volume(self, volume: VolumeRef) -> bool:
         found = self._lvm.look().volumes.get(self._names.volume(volume.id))
-        return found is not None and self._volumes.is_whole(found, volume.size * GIB)
+        return found is not None and self._is_ours(found) and self._volumes.is_whole(found, volume.size * GIB)
 
     def has_snapshot(self, snapshot: SnapshotRef) -> bool:
         found = self._lvm.look().volumes.get(self._names.snapshot(snapshot.id))
-        origin = self._names.volume(snapshot.volume.id)
-        return found is not None and self._volumes.is_whole_snapshot(found, origin, snapshot.size * GIB)
+        if found is None or not self._is_ours(found):
+            return False
+        return self._volumes.is_whole_snapshot(found, self._names.volume(snapshot.volume.id), snapshot.size * GIB)
 
     def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
         path, size = self._site.device(self._names.volume(volume.id), f"volume {volume.id}")
@@ -165,9 +167,11 @@ class LvmDriver:
         kind, resource_id = parsed(name)
         if kind == "volume" and resource_id is not None:
             if self.delete(VolumeRef(resource_id, 0, leftover.where)) is not None:
-                self._volumes.purge(resource_id, _unwatched)
-            return
-        self._site.remove(name, leftover.where)
+                self._thick.purge(resource_id, _unwatched)
+        elif kind == "remains" and resource_id is not None:
+            self._thick.purge(resource_id, _unwatched)
+        else:
+            self._site.remove(name, leftover.where)
 
     def manageable_volumes(self) -> Sequence[Manageable]:
         return list(managing.manageable(self._site, self._lvm.look(), self._thin_pool(), snapshots=False))
@@ -176,24 +180,30 @@ class LvmDriver:
         return list(managing.manageable(self._site, self._lvm.look(), self._thin_pool(), snapshots=True))
 
     def managed_size(self, reference: Reference) -> int:
-        return managing.size_in_gib(self._wanted(self._lvm.look(), reference, snapshot=False))
+        group = self._lvm.look()
+        return managing.size_in_gib(self._wanted(group, reference, snapshot=False), group)
 
     def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
         name, what, group = self._names.volume(volume.id), f"volume {volume.id}", self._lvm.look()
-        found = group.volumes.get(name) or self._wanted(group, reference, snapshot=False)
+        found = managing.taken(self._site, group, name) or self._wanted(group, reference, snapshot=False)
+        if managing.size_in_gib(found, group) > volume.size:
+            reason = f"it is larger than {volume.size} GiB"
+            raise BackendInvalid(backend=self._setup.backend, what=f"logical volume {found.name}", reason=reason)
         managing.take(self._site, found, name, what)
-        self._volumes.grow(name, volume.size * GIB, what)
+        if not self._volumes.is_whole(found, volume.size * GIB):
+            self._volumes.grow(name, volume.size * GIB, what)
         return {}
 
     def unmanage(self, volume: VolumeRef) -> None:
         managing.give(self._site, self._names.volume(volume.id), f"volume {volume.id}")
 
     def managed_snapshot_size(self, reference: Reference) -> int:
-        return managing.size_in_gib(self._wanted(self._lvm.look(), reference, snapshot=True))
+        group = self._lvm.look()
+        return managing.size_in_gib(self._wanted(group, reference, snapshot=True), group)
 
     def manage_snapshot(self, snapshot: SnapshotRef, reference: Reference) -> Facts:
         name, what, group = self._names.snapshot(snapshot.id), f"snapshot {snapshot.id}", self._lvm.look()
-        found = group.volumes.get(name) or self._wanted(group, reference, snapshot=True)
+        found = managing.taken(self._site, group, name) or self._wanted(group, reference, snapshot=True)
         origin = self._names.volume(snapshot.volume.id)
         if found.origin != origin:
             reason = f"it is a snapshot of {found.origin}, not of {origin}"
@@ -229,7 +239,11 @@ class LvmDriver:
         kind, thin = self._setup.options.lvm_type, Thin(self._site, self._pool, self._governor)
         if kind == "auto":
             kind = "thin" if self._pool in group.volumes or not group.volumes else "thick"
-        return thin if kind == "thin" else Thick(self._site)
+        return thin if kind == "thin" else self._thick
+
+    def _is_tgt(self) -> bool:
+        """tgt shows a new size to those who log in anew only (docs/targets/tgt.md)."""
+        return self._setup.options.target_helper in ("tgt", "tgtadm")
 
     def _thin_pool(self) -> str | None:
         return self._pool if isinstance(self._volumes, Thin) else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Manageable, Reference
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
-from volumed_drivers.lvm.names import owner_of, parsed
+from volumed_drivers.lvm.names import FORMERLY, owner_of, parsed
 from volumed_drivers.lvm.site import Site
 
 GIB = 1024**3
@@ -25,11 +25,13 @@ def manageable(site: Site, group: Group, pool: str | None, snapshots: bool) -> I
     """Volumes, or snapshots, that are in the group; ``pool``: that of a thin backend, None: it is a thick one."""
     for found in group.volumes.values():
         if _HOLDING.fullmatch(found.segtype) and _is_snapshot(found) == snapshots:
-            yield _described(site, found, pool)
+            yield _described(site, group, found, pool)
 
 
-def size_in_gib(found: LogicalVolume) -> int:
-    return -(-found.size // GIB)
+def size_in_gib(found: LogicalVolume, group: Group) -> int:
+    """Its size, rounded up; that of a thick snapshot is its volume's, and what LVM tells is the room for changes."""
+    of = group.volumes.get(found.origin) if found.origin and not found.pool else None
+    return -(-(of or found).size // GIB)
 
 
 def wanted(site: Site, group: Group, reference: Reference, pool: str | None, snapshot: bool) -> LogicalVolume:
@@ -49,37 +51,50 @@ def wanted(site: Site, group: Group, reference: Reference, pool: str | None, sna
     return found
 
 
+def taken(site: Site, group: Group, name: str) -> LogicalVolume | None:
+    """What is called ``name``, or is marked to be: taken over already, or on the way."""
+    tags = set(site.names.tags(name))
+    marked = (each for each in group.volumes.values() if tags <= each.tags)
+    return group.volumes.get(name) or next(marked, None)
+
+
 def take(site: Site, found: LogicalVolume, name: str, what: str) -> None:
-    """Call it ``name``, then mark it: killed between, it is found by its name."""
+    """Mark it, with the name that it has, then call it ``name``: killed between, it is found by its mark."""
+    formerly = [] if found.name == name else ["--addtag", f"{FORMERLY}{found.name}"]
     try:
+        if not set(site.names.tags(name)) <= found.tags:
+            site.lvm.change("mark", "lvchange", "-y", *site.labels(name), *formerly, site.path(found.name))
         if found.name != name:
             site.rename(found.name, name)
-        site.lvm.change("mark", "lvchange", "-y", *site.labels(name), site.path(name))
     except Refused as refused:
         raise site.failed(what, refused) from refused
     site.lvm.forget()
 
 
 def give(site: Site, name: str, what: str) -> None:
-    """Take our marks off; an absent one is fine."""
-    found = site.lvm.look().volumes.get(name)
+    """Call it what it was called before, and take our marks off; an absent one is fine. ``BackendBusy``."""
+    found = taken(site, site.lvm.look(), name)
     ours = [] if found is None else sorted(tag for tag in found.tags if tag.startswith("volumed"))
-    if not ours:
+    if found is None or not ours:
         return
+    site.refuse_open(found, what)
+    former = next((tag.removeprefix(FORMERLY) for tag in ours if tag.startswith(FORMERLY)), found.name)
     try:
+        if former != found.name:
+            site.rename(found.name, former)
         words = [word for tag in ours for word in ("--deltag", tag)]
-        site.lvm.change("unmark", "lvchange", "-y", *words, site.path(name))
+        site.lvm.change("unmark", "lvchange", "-y", *words, site.path(former))
     except Refused as refused:
         raise site.failed(what, refused) from refused
     site.lvm.forget()
 
 
-def _described(site: Site, found: LogicalVolume, pool: str | None) -> Manageable:
+def _described(site: Site, group: Group, found: LogicalVolume, pool: str | None) -> Manageable:
     reason = _unsafe(site, found, pool)
     is_ours = site.names.mark in found.tags
     return Manageable(
         reference={SOURCE: found.name},
-        size=size_in_gib(found),
+        size=size_in_gib(found, group),
         safe_to_manage=reason is None,
         reason_not_safe=reason,
         id=parsed(found.name)[1] if is_ours else None,
@@ -100,5 +115,5 @@ def _unsafe(site: Site, found: LogicalVolume, pool: str | None) -> str | None:
 
 
 def _is_snapshot(found: LogicalVolume) -> bool:
-    """Thin clones have an origin too: only what is called so, or is thick, counts."""
-    return bool(found.origin) and (not found.pool or not found.active or found.name.startswith("_snapshot"))
+    """A thin clone has an origin too, but is no snapshot: it is activated like any volume."""
+    return bool(found.origin) and (not found.pool or found.skipped)

@@ -17,11 +17,14 @@ UNREADY = "volumed.unready"
 #: Begins a tag that says from which byte on a thick volume that was grown is not cleared yet.
 UNCLEARED = "volumed.uncleared="
 
+#: Begins a tag that says what it was called before it was managed.
+FORMERLY = "volumed.formerly="
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 #: Kinds of what an audit finds, by how its name begins.
-_KINDS = {"volume-": "volume", "_snapshot-": "snapshot"}
-_TEMPORARY = re.compile(r"volumed-(purge|clone|revert|old)-(?P<id>.+)")
+_KINDS = {"volume-": "volume", "_snapshot-": "snapshot", "volumed-purge-": "remains"}
+_TEMPORARY = re.compile(r"volumed-(clone|revert|old)-(?P<id>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,8 @@ class Names:
 
     def tags(self, name: str) -> tuple[str, ...]:
         """What the volume ``name`` is tagged with: whose it is, and which one."""
-        kind, resource_id = parsed(name)
-        return (self.mark,) if resource_id is None else (self.mark, f"volumed.{kind}={resource_id}")
+        of = resource_tag(name)
+        return (self.mark,) if of is None else (self.mark, of)
 
     def _checked(self, resource_id: str) -> str:
         if not _ID.fullmatch(resource_id):
@@ -75,6 +78,12 @@ def parsed(name: str) -> tuple[str, str | None]:
             return kind, name.removeprefix(beginning)
     match = _TEMPORARY.fullmatch(name)
     return "temporary", match["id"] if match else None
+
+
+def resource_tag(name: str) -> str | None:
+    """The tag that says which volume or snapshot what is called ``name`` is."""
+    kind, resource_id = parsed(name)
+    return None if resource_id is None else f"volumed.{kind}={resource_id}"
 
 
 def owner_of(tags: frozenset[str]) -> tuple[str, ...]:

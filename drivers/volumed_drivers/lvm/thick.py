@@ -79,6 +79,9 @@ class Thick:
             self._change(what, "tag", "lvchange", "-y", "--addtag", f"{UNCLEARED}{start}", self._site.path(name))
         if found.size < size:
             self._refuse_full(size - found.size, group, what)
+            if any(group.snapshots_of(name)):  # LVM resizes their origin only while none of them is active
+                self._site.refuse_open(found, what)
+                self._change(what, "deactivate", "lvchange", "-y", "-an", self._site.path(name))
             self._change(what, "extend", "lvextend", "-y", "-L", f"{size}b", self._site.path(name))
         device, end = self._site.device(name, what)
         with self._site.translated(what):
@@ -169,7 +172,7 @@ class Thick:
             if found.size < size and UNREADY not in found.tags:
                 self.grow(name, size, what)
             return UNREADY in found.tags
-        self._site.lvm.made(LogicalVolume(name, size, frozenset({UNREADY})))
+        self._site.lvm.made(LogicalVolume(name, size, frozenset({UNREADY, *self._site.names.tags(name)})))
         return True
 
     def _fill(self, source: str, name: str, size: int, what: str, progress: Progress) -> None:
@@ -195,7 +198,10 @@ class Thick:
             self._site.remove(still, what)
 
     def _ready(self, name: str, what: str) -> None:
-        self._change(what, "ready", "lvchange", "-y", "--deltag", UNREADY, self._site.path(name))
+        try:
+            self._site.lvm.change("ready", "lvchange", "-y", "--deltag", UNREADY, self._site.path(name))
+        except Refused as refused:
+            raise self._site.failed(what, refused) from refused
         with contextlib.suppress(OSError):
             self._site.position(self._site.lvm.device(name)).forget()
 

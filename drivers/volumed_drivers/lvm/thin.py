@@ -52,7 +52,8 @@ class Thin:
             self._site.lvm.change("create", "lvcreate", "-y", *where, *self._site.labels(name))
         except Refused as refused:
             self._finish(name, size, what, refused)
-        self._site.lvm.made(LogicalVolume(name, size, pool=self._pool, data_percent=0.0))
+        tags = frozenset(self._site.names.tags(name))
+        self._site.lvm.made(LogicalVolume(name, size, tags, pool=self._pool, data_percent=0.0))
 
     def snapshot(self, origin: str, name: str, what: str) -> None:
         """An instant of ``origin``; it is not activated."""
@@ -100,9 +101,6 @@ class Thin:
 
     def remove_snapshot(self, name: str, what: str) -> None:
         self._site.remove(name, what)
-
-    def purge(self, volume_id: str, progress: Progress) -> None:
-        """There is nothing: a thin volume's blocks are zeroed when they are given out."""
 
     def revert(self, volume_id: str, snapshot: str, size: int, what: str, progress: Progress) -> None:
         """Exchange the volume for a new one that shares the snapshot's data."""

@@ -7,6 +7,7 @@ touched: not even to close it.
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -94,6 +95,7 @@ class Connection:
     def _judged(self, what: str, error: Exception, changes: bool) -> BackendError:
         if errors.is_lost(error):
             self.close()
+            traceback.clear_frames(error.__traceback__)  # or whoever keeps the error keeps the connection and its locks
         elif errors.is_missing(error):
             self._confirm_pool()
         return errors.translated(self.backend, what, error, changes)

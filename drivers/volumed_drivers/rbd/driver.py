@@ -14,8 +14,10 @@ from volumed.driver.interface import (
     Capabilities,
     Facts,
     Leftover,
+    Manageable,
     PoolCapabilities,
     Progress,
+    Reference,
     Remains,
     SnapshotRef,
     VolumeRef,
@@ -25,6 +27,8 @@ from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.found import Found
 from volumed_drivers.rbd.headers import Headers
 from volumed_drivers.rbd.images import Images
+from volumed_drivers.rbd.lineage import Lineage
+from volumed_drivers.rbd.managing import Managing
 from volumed_drivers.rbd.monitors import monitors
 from volumed_drivers.rbd.names import Marker, is_clone_snapshot, snapshot_name, volume_name
 from volumed_drivers.rbd.opened import refuse_if_watched
@@ -55,6 +59,10 @@ class RbdDriver:
         self._images = Images(self._connection, self._headers, self._register, self._marker, order)
         delay = setup.options.deferred_deletion_delay if setup.options.enable_deferred_deletion else 0
         self._trash = Trash(self._images, delay)
+        self._lineage = Lineage(
+            self._images, setup.options.rbd_max_clone_depth, setup.options.rbd_flatten_volume_from_snapshot
+        )
+        self._managing = Managing(self._images)
         self._found = Found(self._images, self._trash)
         self._stats = Stats(self._connection, self._headers, self._marker, setup.options.rbd_pool)
         self._storage_id = ""
@@ -165,6 +173,15 @@ class RbdDriver:
         with self._changing(volume):
             for entry in list(self._trash.entries(volume.id)):
                 self._trash.purge(entry, progress)
+            self._register.forget_former(volume.id)
+
+    def wants_flatten(self, volume: VolumeRef) -> bool:
+        with self._connection.translated(f"volume {volume.id}"):
+            return self._lineage.is_too_deep(volume.id)
+
+    def flatten(self, volume: VolumeRef, progress: Progress) -> None:
+        with self._changing(volume):
+            self._lineage.flatten(volume.id, progress)
 
     def has_volume(self, volume: VolumeRef) -> bool:
         with self._connection.translated(f"volume {volume.id}"):
@@ -178,15 +195,57 @@ class RbdDriver:
             self._images.take_snapshot(snapshot.volume.id, snapshot_name(snapshot.id))
         return {}
 
+    def revert(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
+        with self._changing(volume):
+            self._images.revert(volume.id, snapshot_name(snapshot.id), volume.size * GIB)
+        return {}
+
     def delete_snapshot(self, snapshot: SnapshotRef) -> None:
         with self._connection.translated(f"snapshot {snapshot.id}", changes=True):
             self._images.remove_snapshot(snapshot.volume.id, snapshot_name(snapshot.id))
+            self._register.forget_former(snapshot.id)
 
     def has_snapshot(self, snapshot: SnapshotRef) -> bool:
         with self._connection.translated(f"snapshot {snapshot.id}"):
             found = self._images.whole(snapshot.volume.id)
             taken = None if found is None else found.snapshot(snapshot_name(snapshot.id))
         return taken is not None and taken.size >= snapshot.size * GIB
+
+    # --- what others made --------------------------------------------------------------------------------------------
+
+    def manageable_volumes(self) -> Sequence[Manageable]:
+        with self._connection.translated(f"the images of {self._connection.place}"):
+            return list(self._managing.volumes())
+
+    def manageable_snapshots(self) -> Sequence[Manageable]:
+        with self._connection.translated(f"the images of {self._connection.place}"):
+            return list(self._managing.snapshots())
+
+    def managed_size(self, reference: Reference) -> int:
+        with self._connection.translated(f"image {dict(reference)}"):
+            return self._managing.size(reference)
+
+    def manage(self, volume: VolumeRef, reference: Reference) -> Facts:
+        with self._changing(volume):
+            self._managing.take(volume.id, reference, volume.size)
+        return {}
+
+    def unmanage(self, volume: VolumeRef) -> None:
+        with self._changing(volume):
+            self._managing.give(volume.id)
+
+    def managed_snapshot_size(self, reference: Reference) -> int:
+        with self._connection.translated(f"snapshot {dict(reference)}"):
+            return self._managing.snapshot_size(reference)
+
+    def manage_snapshot(self, snapshot: SnapshotRef, reference: Reference) -> Facts:
+        with self._connection.translated(f"snapshot {snapshot.id}", changes=True):
+            self._managing.take_snapshot(snapshot.volume.id, snapshot.id, reference)
+        return {}
+
+    def unmanage_snapshot(self, snapshot: SnapshotRef) -> None:
+        with self._connection.translated(f"snapshot {snapshot.id}", changes=True):
+            self._managing.give_snapshot(snapshot.volume.id, snapshot.id)
 
     # --- exports: nobody stands between a client and the cluster, so this is who was let in by volumed --------------
 

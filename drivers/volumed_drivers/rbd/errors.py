@@ -19,8 +19,11 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _INVALID = frozenset({errno.EINVAL, errno.EDOM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EFBIG, errno.ERANGE})
 _REFUSED = frozenset({errno.EPERM, errno.EACCES})
 
+#: librbd's word for an image whose exclusive lock it could not get: nobody answered, or we are cut off.
+_UNLOCKED = errno.EROFS
+
 #: After these the connection is not to be trusted any more: no answer, cut off, another key.
-_LOST = frozenset({errno.ETIMEDOUT, errno.ESHUTDOWN, errno.ENOTCONN, *_REFUSED})
+_LOST = frozenset({errno.ETIMEDOUT, errno.ESHUTDOWN, errno.ENOTCONN, _UNLOCKED, *_REFUSED})
 
 
 def number(error: Exception) -> int:
@@ -56,6 +59,8 @@ def translated(backend: str, what: str, error: Exception, changes: bool) -> Back
         return BackendUnreachable(
             backend=backend, reason=f"{what}: the key does not allow it or is not valid ({reason})"
         )
+    if found == _UNLOCKED:
+        return BackendUnreachable(backend=backend, reason=f"{what}: the image's lock was not to be had ({reason})")
     if found == errno.ETIMEDOUT and changes:
         return OutcomeUnknown(what=what, backend=backend, reason=f"no answer of the cluster in time ({reason})")
     return BackendUnreachable(backend=backend, reason=f"{what}: {reason}")

@@ -25,6 +25,7 @@ class Found:
 
     def data(self) -> Iterator[Leftover]:
         """Volumes, snapshots and what is left of others: half-made ones and those in the trash."""
+        self.images.register.confirm()
         half_made = set(self.images.register.intents())
         for name, header in self.images.headers.all():
             volume_id = header.metadata.get(VOLUME, "")

@@ -31,9 +31,16 @@ class Images:
     marker: Marker
     order: int
 
+    def find(self, name: str) -> Header | None:
+        """The image that is called so; None only where the pool is there, and has none."""
+        found = self.headers.find(name)
+        if found is None:
+            self.register.confirm()
+        return found
+
     def whole(self, volume_id: str) -> Header | None:
         """The volume's image if it is complete."""
-        found = self.headers.find(volume_name(volume_id))
+        found = self.find(volume_name(volume_id))
         return found if found is not None and self.marker.is_whole(found.metadata, volume_id) else None
 
     def needed(self, volume_id: str) -> Header:
@@ -100,7 +107,7 @@ class Images:
 
     def remove_snapshot(self, volume_id: str, name: str) -> None:
         """An absent one is fine; clones of it live on. ``BackendBusy`` when an old one (format 1) needs it."""
-        found = self.headers.find(volume_name(volume_id))
+        found = self.find(volume_name(volume_id))
         if found is not None:
             self.remove_snapshot_of(found, name)
 
@@ -117,6 +124,17 @@ class Images:
                 if not errors.is_missing(error) or self._has_snapshot(found.image_id, name):
                     raise self.full_if_missing(name, error) from error
         crash_point("rbd.remove_snapshot.after")
+
+    def revert(self, volume_id: str, name: str, size: int) -> None:
+        """Make the image's data the snapshot's; it stays ``size`` bytes large. ``BackendNotFound``."""
+        found = self.needed(volume_id)
+        if found.snapshot(name) is None:
+            raise BackendNotFound(what=name.replace("-", " ", 1), backend=self.connection.backend)
+        crash_point("rbd.revert.before")
+        with opened(self.connection, image_id=found.image_id) as image:
+            image.rollback_to_snap(name)
+        crash_point("rbd.revert.after")
+        self.extend(volume_id, size)
 
     def discard(self, volume_id: str, intent: Mapping[str, str]) -> None:
         """Remove what was left half-made of the volume, with the snapshot that was taken for it."""

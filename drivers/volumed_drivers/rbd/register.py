@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
+from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import EVERYBODY, Access, Owner
-from volumed_drivers.rbd import errors
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import omap
 
 _MAKING: Final = "making/"
+_FORMER: Final = "former/"
 _EXPORT: Final = "export/"
 
 #: Objects that exist from the start, so that a full pool, which takes no new one, still lets go of images.
@@ -37,6 +38,13 @@ class Register:
                 self._connection.ioctx.operate_write_op(operation, name)
                 crash_point("rbd.register.after")
 
+    def confirm(self) -> None:
+        """Raise ``BackendUnreachable`` unless the register is there: without it nothing that is missing is believed."""
+        try:
+            self._connection.ioctx.stat(self._name)
+        except self._connection.modules.rados.ObjectNotFound as error:
+            raise self._gone() from error
+
     def intend(self, volume_id: str, source: Mapping[str, str]) -> None:
         """``source``: ``image`` and ``snapshot`` that is taken for it, or nothing."""
         self._set("rbd.intend", _MAKING + volume_id, dict(source))
@@ -53,6 +61,19 @@ class Register:
         """Ids of volumes that are being made, or were left half-made."""
         for key, _ in self._entries(_MAKING):
             yield key
+
+    def note_former(self, resource_id: str, former: Mapping[str, Any]) -> None:
+        """What a volume (``name``, ``size`` in bytes) or snapshot (``name``) was before it was taken over."""
+        self._set("rbd.note", _FORMER + resource_id, dict(former))
+
+    def former(self, resource_id: str) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = self._get(_FORMER + resource_id)
+        return found
+
+    def forget_former(self, resource_id: str) -> None:
+        """None is fine."""
+        if self.former(resource_id) is not None:
+            self._remove("rbd.forget_former", _FORMER + resource_id)
 
     def let_in(self, volume_id: str, accesses: list[Access]) -> None:
         """Exactly ``accesses``; what is so already is not written."""
@@ -76,8 +97,8 @@ class Register:
             entries, _ = self._connection.ioctx.get_omap_vals_by_keys(operation, (key,))
             try:
                 self._connection.ioctx.operate_read_op(operation, self._name)
-            except self._connection.modules.rados.ObjectNotFound:
-                return None
+            except self._connection.modules.rados.ObjectNotFound as error:
+                raise self._gone() from error
             found = dict(entries)
         return json.loads(found[key]) if key in found else None
 
@@ -99,6 +120,10 @@ class Register:
         try:
             for key, value in omap(self._connection, self._name, prefix):
                 yield key.removeprefix(prefix), json.loads(value)
-        except self._connection.modules.rados.Error as error:
-            if not errors.is_missing(error):
-                raise
+        except self._connection.modules.rados.ObjectNotFound as error:
+            raise self._gone() from error
+
+    def _gone(self) -> BackendUnreachable:
+        self._connection.close()
+        reason = f"pool {self._connection.place} is gone, or its object {self._name}, which the next start makes"
+        return BackendUnreachable(backend=self._connection.backend, reason=reason)

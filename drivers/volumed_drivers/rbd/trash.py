@@ -16,6 +16,7 @@ from volumed_drivers.rbd.headers import Header
 from volumed_drivers.rbd.images import Images
 from volumed_drivers.rbd.names import VOLUME, is_clone_snapshot, volume_name
 from volumed_drivers.rbd.opened import opened, refuse_if_watched
+from volumed_drivers.rbd.relay import Relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +28,6 @@ class Entry:
     volume_id: str
     kept_until: datetime
     header: Header
-
-
-class _Stopped:
-    """Keeps what a progress raised: librbd does not let it through."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.error: BaseException | None = None
-
-    def __call__(self, done: int, total: int) -> int:
-        try:
-            if self.error is None:
-                self._progress(min(done, total), total)
-        except BaseException as error:
-            self.error = error
-        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +66,14 @@ class Trash:
         for snapshot in entry.header.user_snapshots:
             if is_clone_snapshot(snapshot.name):
                 self.images.remove_snapshot_of(entry.header, snapshot.name)
-        stopped = _Stopped(progress)
+        relay = Relay(progress)
         crash_point("rbd.purge.before")
         try:
-            self._rbd.trash_remove(self.images.connection.ioctx, entry.image_id, on_progress=stopped)
+            self._rbd.trash_remove(self.images.connection.ioctx, entry.image_id, on_progress=relay)
         except self._error as error:
             self._judge(entry, what, error)
         crash_point("rbd.purge.after")
-        if stopped.error is not None:
-            raise stopped.error
+        relay.settle()
 
     def _judge(self, entry: Entry, what: str, error: Exception) -> None:
         """Return where the entry is gone; raise what keeps it."""

@@ -197,6 +197,14 @@ class PlayedManager:
         elif operation.kind == "attachment.detach":
             attachments.remove(tx, subject)
             self._settle(tx, operation.volume_id)
+        elif operation.kind == "volume.manage":
+            volumes.move(tx, subject, VolumeStatus.MANAGING, VolumeStatus.AVAILABLE)
+        elif operation.kind == "snapshot.manage":
+            snapshots.move(tx, subject, SnapshotStatus.MANAGING, SnapshotStatus.AVAILABLE)
+        elif operation.kind == "volume.unmanage":
+            volumes.remove(tx, subject)
+        elif operation.kind == "snapshot.unmanage":
+            snapshots.remove(tx, subject)
         elif operation.kind == "volume.reset":
             volumes.move(tx, subject, VolumeStatus(volumes.get(tx, subject).status), VolumeStatus.AVAILABLE, error=None)
         step = {"step": "play", "direction": "do", "attempt": 0, "start": 1, "end": 2, "outcome": "done"}

@@ -22,6 +22,17 @@ WAITED_FOR = {"initialize_connection", "terminate_connection", "wake_operation"}
 #: Of the things that the generated requests are about there are always some.
 FEW = 2
 
+#: What others made, as a manager lists it.
+MANAGEABLE = {
+    "reference": {"source-name": "disk"},
+    "size": 1,
+    "safe_to_manage": False,
+    "reason_not_safe": "it is empty",
+    "id": None,
+    "source_reference": None,
+    "extra_info": None,
+}
+
 
 class ActingRecorder(Recorder):
     """Carries out what it is asked for before the request is answered; every fifth time somebody was not listening.
@@ -34,6 +45,9 @@ class ActingRecorder(Recorder):
         self.answers = {
             "get_pools": [{"name": "node@file#pool", "capabilities": {"total_capacity_gb": 10}}],
             "diagnose": [],
+            "can_manage": True,
+            "list_manageable": [MANAGEABLE],
+            "measure_manageable": {"size": 1, "host": "node@file#pool", "storage_id": "storage"},
         }
         self._manager = manager
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cinderclient import client as cinder
 from cinderclient import exceptions
+from cinderclient.api_versions import APIVersion
 from cinderclient.contrib.noauth import CinderNoAuthPlugin
 from keystoneauth1 import session
 
@@ -98,6 +99,10 @@ def _snapshot_extend_and_delete(client: Any, volume: Any) -> None:
         wait_for(each)
     with pytest.raises(exceptions.BadRequest, match="snapshot"):
         client.volumes.delete(volume)
+    if client.api_version >= APIVersion("3.40"):
+        client.volumes.revert_to_snapshot(volume, snapshot)
+        wait_for(volume)
+        wait_for(snapshot)
     client.volume_snapshots.delete(snapshot)
     wait_until_gone(snapshot)
     client.volumes.extend(volume, 2)
@@ -106,6 +111,30 @@ def _snapshot_extend_and_delete(client: Any, volume: Any) -> None:
         client.volumes.delete(each)
     for each in (copy, clone, volume):
         wait_until_gone(each)
+
+
+@pytest.mark.parametrize("client", ["3.8", "3.66"], indirect=True)
+def test_what_others_made_is_managed_and_given_away(client: Any, shared_daemon: Daemon) -> None:
+    pool = shared_daemon.state / "pool"
+    for name in ("foreign-disk", "foreign-copy"):
+        (pool / name).write_bytes(b"data")
+    host = next(each.host for each in client.services.list() if each.binary == "volumed-volume")
+    listed = client.volumes.list_manageable(host, detailed=True, sort="reference:asc", limit=2)
+    assert [each.reference["source-name"] for each in listed] == ["foreign-copy", "foreign-disk"]
+    volume = client.volumes.manage(host, {"source-name": "foreign-disk"}, name="old", metadata={"a": "b"})
+    wait_for(volume)
+    assert (volume.name, volume.metadata) == ("old", {"a": "b"})
+    snapshot = client.volume_snapshots.manage(volume.id, {"source-name": "foreign-copy"}, name="older")
+    wait_for(snapshot)
+    (known,) = client.volume_snapshots.list_manageable(host, detailed=True)
+    assert known.cinder_id == snapshot.id
+    client.volume_snapshots.unmanage(snapshot.id)
+    wait_until_gone(snapshot)
+    client.volumes.unmanage(volume.id)
+    wait_until_gone(volume)
+    for name in ("foreign-disk", "foreign-copy"):
+        assert (pool / name).read_bytes() == b"data"
+        (pool / name).unlink()
 
 
 @pytest.mark.parametrize("client", ["3.0", "3.66"], indirect=True)

@@ -7,6 +7,8 @@ from typing import Any
 import openstack
 import pytest
 from keystoneauth1 import session, token_endpoint
+from openstack.block_storage.v3.snapshot import Snapshot
+from openstack.block_storage.v3.volume import Volume
 
 from tests.lab.daemon import Daemon
 
@@ -64,6 +66,29 @@ def _snapshot_and_delete(storage: Any, volume: Any) -> None:
         storage.delete_volume(each)
     for each in (volume, copy, clone):
         storage.wait_for_delete(each, interval=0.05, wait=30)
+
+
+def test_what_others_made_is_managed_and_given_away(
+    storage: Any, shared_daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """These two calls of the SDK send its own newest microversion, whatever the server has: docs/libraries.md."""
+    for resource in (Volume, Snapshot):
+        monkeypatch.setattr(resource, "_max_microversion", "3.66")
+    pool = shared_daemon.state / "pool"
+    for name in ("foreign-disk", "foreign-copy"):
+        (pool / name).write_bytes(b"data")
+    host = next(each.host for each in storage.services() if each.binary == "volumed-volume")
+    volume = storage.manage_volume(host=host, ref={"source-name": "foreign-disk"}, name="sdk-old")
+    volume = wait_for(storage, volume)
+    snapshot = storage.manage_snapshot(volume_id=volume.id, ref={"source-name": "foreign-copy"}, name="sdk-older")
+    snapshot = wait_for(storage, snapshot)
+    storage.unmanage_snapshot(snapshot)
+    storage.wait_for_delete(snapshot, interval=0.05, wait=30)
+    storage.unmanage_volume(volume)
+    storage.wait_for_delete(volume, interval=0.05, wait=30)
+    for name in ("foreign-disk", "foreign-copy"):
+        assert (pool / name).read_bytes() == b"data"
+        (pool / name).unlink()
 
 
 def test_lists_and_the_operators_views(storage: Any) -> None:

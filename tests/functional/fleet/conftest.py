@@ -1,5 +1,7 @@
 """Tests of what only a fleet has: they make their own, whatever the deployment of the other tests."""
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +29,18 @@ sweep_age = 0.2
 target_helper = fake
 """
 
+#: What a service cannot be without; nothing of it has to be there to be read.
+_LEAST = """\
+[DEFAULT]
+transport_url = rabbit://nobody:nothing@127.0.0.1:9/
+enabled_backends = file
+[database]
+connection = postgresql+psycopg://volumed@127.0.0.1:9/volumed
+secrets_key_file = /nowhere
+[file]
+volume_driver = file
+"""
+
 MakeFleet = Callable[..., FleetDaemon]
 
 
@@ -37,6 +51,19 @@ def until(look: Callable[[], Any]) -> Any:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
+
+
+def check(folder: Path, configuration: str) -> str:
+    """What ``volumed-manage config check`` complains of in the configuration of a fleet; nothing of it runs."""
+    command = [sys.executable, "-m", "volumed.cmd.manage", "config", "check"]
+    for name, text in (("least.conf", _LEAST), ("volumed.conf", configuration)):
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        command += ["--config-file", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
 
 
 @pytest.fixture

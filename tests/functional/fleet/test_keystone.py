@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import requests
 
-from tests.functional.fleet.conftest import QUICK, MakeFleet
+from tests.functional.fleet.conftest import QUICK, MakeFleet, check
 from tests.lab import keystone as lab
 from tests.lab.daemon import MICROVERSION, PATIENCE, Session
 from tests.lab.fleet import FleetDaemon
@@ -124,11 +125,5 @@ def test_while_keystone_is_away_a_token_that_it_was_not_asked_about_waits(cloud:
 @pytest.mark.parametrize(
     ("wrong", "named"), [("usernam = x", "did you mean username"), ("auth_type = magic", "auth_type")]
 )
-def test_what_is_wrong_in_the_configuration_is_named(
-    cloud: Cloud, make_fleet: MakeFleet, wrong: str, named: str
-) -> None:
-    fleet = make_fleet()
-    (fleet.state / "volumed.conf").write_text(cloud.configuration(f"{wrong}\n"))
-    said = fleet.manage("config", "check")
-    assert said.returncode != 0
-    assert named in said.stdout + said.stderr
+def test_what_is_wrong_in_the_configuration_is_named(cloud: Cloud, tmp_path: Path, wrong: str, named: str) -> None:
+    assert named in check(tmp_path, cloud.configuration(f"{wrong}\n"))

@@ -3,12 +3,12 @@
 import json
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functional.fleet.conftest import QUICK, MakeFleet
-from tests.functional.fleet.test_lost_node import until
+from tests.functional.fleet.conftest import QUICK, MakeFleet, check, until
 from tests.lab.fleet import FleetDaemon
 
 pytestmark = [
@@ -50,8 +50,13 @@ def tellers(told: list[dict[str, Any]]) -> set[str]:
     return {name for room, name in rooms.items() for each in told if each["name"].startswith(room)}
 
 
-def test_a_create_is_followed_by_its_ids_through_every_service_in_text(make_fleet: MakeFleet) -> None:
+def test_in_text_a_create_is_followed_by_its_ids_and_sighup_changes_how_much_is_said(make_fleet: MakeFleet) -> None:
     fleet = make_fleet()
+    a_create_is_followed_in_text(fleet)
+    sighup_makes_it_say_details_and_stop_again(fleet)
+
+
+def a_create_is_followed_in_text(fleet: FleetDaemon) -> None:
     with fleet.session() as rest:
         answer = rest.post("/volumes", json={"volume": {"size": 1}})
         rest.wait_for_status(f"/volumes/{answer.json()['volume']['id']}", "available")
@@ -60,8 +65,7 @@ def test_a_create_is_followed_by_its_ids_through_every_service_in_text(make_flee
         until(lambda room=room: re.search(rf" \d+ INFO volumed\.{room}\.\S+: {ids}", fleet.output()))
 
 
-def test_sighup_makes_a_service_say_details_and_stop_again(make_fleet: MakeFleet) -> None:
-    fleet = make_fleet()
+def sighup_makes_it_say_details_and_stop_again(fleet: FleetDaemon) -> None:
     configuration = fleet.state / "volumed.conf"
     details = rf" {fleet.services['api'].pid} DEBUG volumed\.api"
     for debug, path in (("true", "/volumes/detail?limit=1"), ("false", "/volumes/detail?limit=2")):
@@ -77,9 +81,5 @@ def test_sighup_makes_a_service_say_details_and_stop_again(make_fleet: MakeFleet
         assert bool(re.search(details, fleet.output()[said:])) == (debug == "true")
 
 
-def test_an_option_of_the_log_that_does_not_exist_is_named(make_fleet: MakeFleet) -> None:
-    fleet = make_fleet()
-    (fleet.state / "volumed.conf").write_text(QUICK.replace("[DEFAULT]", "[DEFAULT]\nuse_jsn = true", 1))
-    said = fleet.manage("config", "check")
-    assert said.returncode != 0
-    assert "did you mean use_json?" in said.stdout + said.stderr
+def test_an_option_of_the_log_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    assert "did you mean use_json?" in check(tmp_path, QUICK.replace("[DEFAULT]", "[DEFAULT]\nuse_jsn = true", 1))

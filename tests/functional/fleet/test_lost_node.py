@@ -77,6 +77,9 @@ def test_a_node_dies_and_everything_it_had_comes_to_a_declared_end(make_fleet: M
         assert ended["state"] == "failed"
         assert ended["error"]["type"] == "ServiceLost"
         assert host not in listed(fleet)
+        again = rest.delete(f"/volumes/{kept}")
+        assert again.status_code == 409, "nobody would ever do it"
+        assert host in again.json()["conflictingRequest"]["message"]
 
 
 def test_a_service_that_lives_is_not_forgotten(make_fleet: MakeFleet) -> None:

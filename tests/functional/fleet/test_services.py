@@ -14,6 +14,7 @@ import sqlalchemy
 from tests.functional.fleet.conftest import QUICK, MakeFleet, until
 from tests.lab.daemon import PATIENCE
 from tests.lab.faulty_driver import Faults
+from tests.lab.fleet import FleetDaemon
 from tests.lab.proxy import Proxy
 
 pytestmark = [pytest.mark.part("rabbitmq-server"), pytest.mark.part("postgres")]
@@ -34,8 +35,16 @@ def run(service: str, *files: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-def test_it_really_runs_on_a_broker_and_a_database_server(make_fleet: MakeFleet) -> None:
+def test_a_fleet_on_a_broker_and_a_database_server_is_managed_and_reloaded_while_it_works(
+    make_fleet: MakeFleet,
+) -> None:
     fleet = make_fleet()
+    it_is_on_a_broker_and_a_database_server(fleet)
+    volumed_manage_says_how_it_is(fleet)
+    a_reload_takes_over_what_may_change_and_drops_nothing(fleet)
+
+
+def it_is_on_a_broker_and_a_database_server(fleet: FleetDaemon) -> None:
     with fleet.session() as rest:
         rest.make_volume()
     assert fleet.broker is not None
@@ -79,8 +88,7 @@ def test_a_stop_hands_back_what_runs_and_the_next_start_ends_it(make_fleet: Make
         rest.wait_for_status(f"/volumes/{volume_id}", "available")
 
 
-def test_a_reload_takes_over_what_may_change_and_drops_nothing(make_fleet: MakeFleet) -> None:
-    fleet = make_fleet()
+def a_reload_takes_over_what_may_change_and_drops_nothing(fleet: FleetDaemon) -> None:
     backend = fleet.backends()
     configuration = fleet.state / "volumed.conf"
     configuration.write_text(QUICK.replace("[DEFAULT]", "[DEFAULT]\ndebug = true"))
@@ -139,8 +147,7 @@ def test_a_service_without_a_configuration_says_what_is_missing(service: str, tm
     assert "[DEFAULT] transport_urk: there is no such option; did you mean transport_url?" in run(service, path).stderr
 
 
-def test_what_volumed_manage_says_of_a_fleet(make_fleet: MakeFleet) -> None:
-    fleet = make_fleet()
+def volumed_manage_says_how_it_is(fleet: FleetDaemon) -> None:
     assert fleet.manage("db", "version").stdout.startswith("000")
     assert fleet.manage("db", "check").returncode == 0
     assert fleet.manage("db", "upgrade").stdout.startswith("the schema is at 000")

@@ -142,8 +142,10 @@ class OwnCluster(Cluster):
         self._end("osd")
 
     def pause(self, daemon: str) -> None:
-        """SIGSTOP ``mon``, ``osd`` or ``mgr``: connections stay, and nobody answers."""
-        self._process(daemon).suspend()
+        """SIGSTOP ``mon``, ``osd`` or ``mgr``: connections stay, and nobody answers from now on."""
+        process = self._process(daemon)
+        process.suspend()
+        _wait(f"all threads of ceph-{daemon} stopped", lambda: _is_stopped(process.pid))
 
     def resume(self, daemon: str) -> None:
         self._process(daemon).resume()
@@ -220,6 +222,12 @@ def command(*words: str) -> str:
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether no thread of the process goes on; the signal reaches them one after the other."""
+    states = [task.read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def _data_of(folder: Path) -> Path:

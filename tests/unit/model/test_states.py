@@ -37,7 +37,7 @@ TABLES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
 RESTING: Mapping[type[StrEnum], frozenset[StrEnum]] = {
     VolumeStatus: RESTING_VOLUME | {VolumeStatus.DELETING},
     SnapshotStatus: frozenset(SnapshotStatus)
-    - {SnapshotStatus.CREATING, SnapshotStatus.MANAGING, SnapshotStatus.UNMANAGING},
+    - {SnapshotStatus.CREATING, SnapshotStatus.RESTORING, SnapshotStatus.MANAGING, SnapshotStatus.UNMANAGING},
     AttachStatus: frozenset(AttachStatus) - {AttachStatus.ATTACHING, AttachStatus.DETACHING},
     OperationState: ENDED,
 }
@@ -46,8 +46,8 @@ RESTING: Mapping[type[StrEnum], frozenset[StrEnum]] = {
 #: volumes only; snapshots have the same.
 OPENSTACK = {
     VolumeStatus: "creating available reserved attaching detaching in-use deleting error error_deleting extending "
-    "error_extending managing error_managing unmanaging error_unmanaging",
-    SnapshotStatus: "creating available deleting error error_deleting managing error_managing unmanaging "
+    "error_extending reverting managing error_managing unmanaging error_unmanaging",
+    SnapshotStatus: "creating available restoring deleting error error_deleting managing error_managing unmanaging "
     "error_unmanaging",
     AttachStatus: "attached attaching detached reserved error_attaching error_detaching detaching",
 }

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from volumed.api.accept import attachments, snapshots, volume_actions, volumes
+from volumed.api.accept import attachments, reverts, snapshots, volume_actions, volumes
+from volumed.api.accept.reverts import Reversion
 from volumed.api.accept.transaction import enqueue
 from volumed.api.accept.volume_actions import Extension
 from volumed.api.accept.volumes import Accepted, Removal
@@ -45,6 +46,8 @@ def repeat(tx: Connection, caller: RequestContext, settings: Settings, asked: Re
         case "volume.extend":
             extension = Extension(resource_id, new_id, args["new_size"], online=True, again=True)
             return volume_actions.extend(tx, caller, settings, extension)
+        case "volume.revert":
+            return reverts.revert(tx, caller, Reversion(resource_id, args["snapshot_id"], new_id, again=True))
         case "volume.reset":
             return volume_actions.reset(tx, caller, resource_id, VolumeStatus(args["status"]), new_id)
         case "snapshot.create":

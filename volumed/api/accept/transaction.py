@@ -13,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from volumed.api.idempotency import owner_of, request_hash
 from volumed.api.request import ApiRequest
 from volumed.api.tier import Tier
-from volumed.db import idempotency, operations, quotas
+from volumed.db import idempotency, operations, quotas, services
 from volumed.db.idempotency import KeyOwner, Remembered
 from volumed.db.operations import NewOperation
 from volumed.model.crash_points import crash_point
-from volumed.model.errors import BusyResource, IdempotencyKeyReused
+from volumed.model.errors import BusyResource, IdempotencyKeyReused, ServiceRemoved
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,7 +95,12 @@ def recall(tier: Tier, req: ApiRequest) -> None:
 
 
 def enqueue(tx: Connection, new: NewOperation) -> str:
-    """Insert the request's operation; its id. The resource's row was taken before, so a live one is a rare race."""
+    """Insert the request's operation; its id. The resource's row was taken before, so a live one is a rare race.
+
+    Raises ``ServiceRemoved`` where nobody would ever take it.
+    """
+    if new.queue != operations.SCHEDULER_QUEUE and not services.is_known(tx, new.queue):
+        raise ServiceRemoved(host=new.queue)
     try:
         operations.add(tx, new)
     except IntegrityError as error:

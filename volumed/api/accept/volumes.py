@@ -267,11 +267,28 @@ def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: 
     _refuse_if_attached(tx, volume, removal.force)
     _take_snapshots(tx, volume, removal.cascade)
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.DELETING, error=None)
-    queue = SCHEDULER_QUEUE if volume.host is None else backend_of(volume.host)
-    enqueue(tx, _delete_operation(caller, volume, removal, queue))
     cause = Request(removal.operation_id, caller.request_id)
     notifications.of_volume(tx, cause, volume, "delete.start", VolumeStatus.DELETING)
+    if (flatten := operations.flatten_of(tx, volume.id)) is not None:
+        return _delete_after_flatten(tx, caller, removal, volume, flatten)
+    queue = SCHEDULER_QUEUE if volume.host is None else backend_of(volume.host)
+    enqueue(tx, _delete_operation(caller, volume, removal, queue))
     return Accepted(removal.operation_id, volume.host)
+
+
+def _delete_after_flatten(
+    tx: Connection, caller: RequestContext, removal: Removal, volume: Volume, flatten: Operation
+) -> Accepted:
+    """The flattening is cancelled; the volume is the delete's from now on, which begins when that has ended."""
+    cancellation.request(tx, caller, flatten)
+    operations.add_after(
+        tx, _delete_operation(caller, volume, removal, flatten.queue), flatten.id, _waits_for(flatten), holds=True
+    )
+    return Accepted(removal.operation_id, flatten.queue, cancels=flatten.id)
+
+
+def _waits_for(live: Operation) -> str:
+    return f"waits for the end of operation {live.id} ({live.kind}), which is cancelled if it can be"
 
 
 def _delete_after(
@@ -284,8 +301,7 @@ def _delete_after(
         return _delete_unplaced(tx, caller, removal, volumes.get(tx, volume.id))
     _refuse_if_attached(tx, volume, removal.force)
     _take_snapshots(tx, volume, removal.cascade)
-    reason = f"waits for the end of operation {live.id} ({live.kind}), which is cancelled if it can be"
-    operations.add_after(tx, _delete_operation(caller, volume, removal, live.queue), live.id, reason)
+    operations.add_after(tx, _delete_operation(caller, volume, removal, live.queue), live.id, _waits_for(live))
     return Accepted(removal.operation_id, live.queue, cancels=live.id)
 
 

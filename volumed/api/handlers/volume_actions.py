@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import falcon
 
 from volumed.api import answers, microversions, validation
 from volumed.api.accept import attachments as connecting
+from volumed.api.accept import reverts
 from volumed.api.accept import volume_actions as accepting
 from volumed.api.accept.attachments import NewAttachment, Use
+from volumed.api.accept.reverts import Reversion
 from volumed.api.accept.transaction import Reference, accept
 from volumed.api.accept.volume_actions import Extension
 from volumed.api.accept.volumes import Removal, project_of
@@ -31,6 +33,10 @@ from volumed.model.states import VolumeStatus
 Action = Callable[[ApiRequest, falcon.Response, str, dict[str, Any]], None]
 
 
+#: The microversion that brought an action.
+_SINCE: Final = {"revert": microversions.REVERT}
+
+
 class VolumeActions:
     """See the module."""
 
@@ -38,6 +44,7 @@ class VolumeActions:
         self._tier = tier
         self._actions: Mapping[str, Action] = {
             "os-extend": self._extend,
+            "revert": self._revert,
             "os-reset_status": self._reset_status,
             "os-force_delete": self._force_delete,
             "os-reserve": self._mark(accepting.reserve),
@@ -57,6 +64,8 @@ class VolumeActions:
         if name not in self._actions:
             known = ", ".join(sorted(self._actions))
             raise Invalid(reason=f"There is no such action: the body must have one key, one of {known}.")
+        if name in _SINCE:
+            req.since(_SINCE[name])
         asked = ACTIONS[name].check(body)[name] or {}
         with self._tier.database.reading() as tx:
             volume = volumes.get(tx, resource_id, project_of(req.caller))
@@ -79,6 +88,14 @@ class VolumeActions:
         accepted = accept(tier, req, about, accepting.extend, req.caller, tier.settings, extension)
         if accepted.host is not None:
             tier.volume.extend_volume(req.caller, accepted.host, volume_id, extension.new_size, extension.operation_id)
+        answers.accepted(resp, accepted.operation_id)
+
+    def _revert(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:
+        reversion = Reversion(volume_id, asked["snapshot_id"], str(uuid4()))
+        about = Reference("nothing", volume_id)
+        accepted = accept(self._tier, req, about, reverts.revert, req.caller, reversion)
+        if accepted.host is not None and accepted.operation_id is not None:
+            self._tier.volume.wake_operation(req.caller, accepted.host, accepted.operation_id, is_long=True)
         answers.accepted(resp, accepted.operation_id)
 
     def _reset_status(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:

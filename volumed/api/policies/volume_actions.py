@@ -4,6 +4,7 @@ from volumed.api.policies import manageable, volumes
 from volumed.api.policies.rules import ADMIN, MEMBER, Rule
 
 EXTEND = "volume:extend"
+REVERT = "volume:revert_to_snapshot"
 RESET = "volume_extension:volume_admin_actions:reset_status"
 RESERVE = "volume_extension:volume_actions:reserve"
 UNRESERVE = "volume_extension:volume_actions:unreserve"
@@ -18,6 +19,7 @@ _ACTION = ("POST /volumes/{volume_id}/action",)
 
 RULES = (
     Rule(EXTEND, MEMBER, "Extend a volume.", _ACTION),
+    Rule(REVERT, MEMBER, "Revert a volume to its latest snapshot.", _ACTION),
     Rule(RESET, ADMIN, "Set a volume's status.", _ACTION),
     Rule(RESERVE, MEMBER, "Mark a volume as about to be attached.", _ACTION),
     Rule(UNRESERVE, MEMBER, "Take that mark back.", _ACTION),
@@ -32,6 +34,7 @@ RULES = (
 #: The rule of each action.
 OF_ACTION = {
     "os-extend": EXTEND,
+    "revert": REVERT,
     "os-reset_status": RESET,
     "os-force_delete": volumes.FORCE_DELETE,
     "os-reserve": RESERVE,

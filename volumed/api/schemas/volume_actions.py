@@ -16,6 +16,7 @@ def _bare(key: str) -> BodySchema:
 #: A whole number of GiB, as a volume's size.
 _EXTEND = BodySchema(fields.body("os-extend", {"new_size": fields.SIZE}, required=("new_size",)))
 
+_REVERT = BodySchema(fields.body("revert", {"snapshot_id": fields.UUID}, required=("snapshot_id",)))
 _RESET = BodySchema(
     fields.body(
         "os-reset_status",
@@ -71,6 +72,7 @@ _TERMINATE = BodySchema(
 
 ACTIONS: Final[Mapping[str, BodySchema]] = {
     "os-extend": _EXTEND,
+    "revert": _REVERT,
     "os-reset_status": _RESET,
     "os-force_delete": _bare("os-force_delete"),
     "os-reserve": _bare("os-reserve"),

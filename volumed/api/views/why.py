@@ -25,7 +25,7 @@ _ERRORS: Final = frozenset(
 _IN_TRANSIT: Final = frozenset(
     {
         *(VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.EXTENDING, VolumeStatus.DETACHING),
-        *(VolumeStatus.MANAGING, VolumeStatus.UNMANAGING),
+        *(VolumeStatus.REVERTING, VolumeStatus.MANAGING, VolumeStatus.UNMANAGING),
     }
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from volumed.driver.conformance.lab import Lab
-from volumed.driver.interface import Access, Driver, Purges, SnapshotRef, VolumeRef
+from volumed.driver.interface import Access, Driver, Purges, Reverts, SnapshotRef, VolumeRef
 
 GIB = 1024**3
 MIB = 1024**2
@@ -98,6 +98,8 @@ class Scenario:
     call: Act
     check: Act
     undo: Act | None = None
+    #: The ability of a driver without which there is no such call.
+    needs: type | None = None
 
 
 def scenarios() -> Sequence[Scenario]:
@@ -158,6 +160,23 @@ def _extended(stage: Stage, driver: Driver) -> None:
     assert stage.holds(driver, replace(stage.source, size=3), pattern=0, offset=3 * GIB - LENGTH)
 
 
+def _changed_source(stage: Stage, driver: Driver) -> None:
+    """A snapshot with the pattern, and a source that was written to and grown after it."""
+    _source_snapshot(stage, driver)
+    stage.fill(driver, stage.source, pattern=7)
+    driver.extend(stage.source, 3)
+
+
+def _revert(stage: Stage, driver: Driver) -> None:
+    assert isinstance(driver, Reverts)
+    driver.revert(replace(stage.source, size=3), stage.source_snapshot, _progress)
+
+
+def _is_reverted(stage: Stage, driver: Driver) -> None:
+    assert driver.has_snapshot(stage.source_snapshot)
+    _extended(stage, driver)
+
+
 def _data() -> Sequence[Scenario]:
     return (
         Scenario("create", _nothing, lambda s, d: d.create(s.volume), _has_zeros, _delete_volume),
@@ -183,6 +202,7 @@ def _data() -> Sequence[Scenario]:
             lambda s, d: d.delete_snapshot(s.snapshot),
         ),
         Scenario("extend", _source, lambda s, d: d.extend(s.source, 3), _extended),
+        Scenario("revert", _changed_source, _revert, _is_reverted, needs=Reverts),
         Scenario("delete", lambda s, d: d.create(s.volume), _delete_volume, _is_gone),
         Scenario(
             "delete_snapshot",

@@ -26,7 +26,7 @@ from volumed.driver.conformance.scenarios import (
     scenarios,
 )
 from volumed.driver.errors import BackendBusy, BackendInvalid, BackendNotFound
-from volumed.driver.interface import Driver, SnapshotRef, VolumeRef
+from volumed.driver.interface import Driver, Reverts, SnapshotRef, VolumeRef
 
 
 class Stopped(Exception):
@@ -164,6 +164,21 @@ class DriverConformance(ManagingConformance):
         assert stage.holds(driver, stage.volume)
         assert stage.holds(driver, stage.source, pattern=3)
 
+    def test_a_reverted_volume_is_its_snapshot_and_both_go_on_apart(self, driver: Driver, stage: Stage) -> None:
+        if not isinstance(driver, Reverts):
+            pytest.skip("the driver has no ability Reverts")
+        driver.create(stage.source)
+        stage.fill(driver, stage.source)
+        driver.create_snapshot(stage.source_snapshot, False, ignore)
+        for pattern in (3, 4):
+            stage.fill(driver, stage.source, pattern=pattern)
+            driver.revert(stage.source, stage.source_snapshot, ignore)
+            assert stage.holds(driver, stage.source)
+        stage.fill(driver, stage.source, pattern=5)
+        driver.create_from_snapshot(stage.volume, stage.source_snapshot, ignore)
+        assert stage.holds(driver, stage.volume)
+        assert stage.holds(driver, stage.source, pattern=5)
+
     def test_what_an_audit_found_is_removed_and_nothing_beside_it(self, driver: Driver, stage: Stage) -> None:
         driver.create(stage.source)
         stage.fill(driver, stage.source)
@@ -283,6 +298,8 @@ class DriverConformance(ManagingConformance):
     def test_killed_anywhere_and_asked_again_it_is_done(
         self, lab: Lab, driver: Driver, stage: Stage, scenario: Scenario
     ) -> None:
+        if scenario.needs is not None and not isinstance(driver, scenario.needs):
+            pytest.skip(f"the driver has no ability {scenario.needs.__name__}")
         scenario.prepare(stage, driver)
         passed = passages(lambda fresh: scenario.call(stage, fresh), _set_up(lab))
         assert passed, "an external effect stands between two crash points"

@@ -1,0 +1,109 @@
+"""``volumed up`` on a node with an LVM backend: its work ends as asked, also when the machine dies in the middle."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import node_client
+from tests.lab.guest.machine import Job, Machine, guest, make_disk
+
+pytestmark = [pytest.mark.part("guest"), pytest.mark.slow, pytest.mark.timeout(900)]
+
+#: Seconds for a start in a guest on a busy machine, and for all that a client does.
+PATIENCE = 240.0
+
+CONFIGURATION = """\
+[DEFAULT]
+enabled_backends = node
+periodic_fuzzy_delay = 0
+[operations]
+sweep_interval = 1
+[node]
+volume_driver = lvm
+volume_group = vg
+lvm_type = {kind}
+target_helper = fake
+"""
+
+URL = "http://127.0.0.1:8776"
+
+#: The state is on a disk of the guest's own, as on a real node.
+STATE = "/mnt/state"
+
+
+class Node:
+    """The machine with its service."""
+
+    def __init__(self, machine: Machine, kind: str) -> None:
+        self.machine = machine
+        self.machine.check(["vgcreate", "-q", "vg", "/dev/ubda"])
+        self.machine.check(["mkfs.ext4", "-q", "/dev/ubdb"])
+        self._mount()
+        self._write(f"{STATE}/volumed.conf", CONFIGURATION.format(kind=kind))
+
+    def start(self) -> Job:
+        """``volumed up``, until it serves."""
+        said: list[bytes] = []
+        serves = threading.Event()
+
+        def hear(stream: int, data: bytes) -> None:
+            said.append(data)
+            if b"volumed serves" in b"".join(said):
+                serves.set()
+
+        command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", STATE, "--listen", "127.0.0.1:8776"]
+        job = self.machine.start(command, listener=hear, environment={"PYTHONUNBUFFERED": "1"})
+        deadline = time.monotonic() + PATIENCE
+        while not serves.wait(0.5):
+            assert job.running, b"".join(said).decode()
+            assert time.monotonic() < deadline, b"".join(said).decode()
+        return job
+
+    def client(self, step: str) -> None:
+        done = self.machine.run([sys.executable, "-I", node_client.__file__, URL, step], timeout=PATIENCE * 2)
+        assert done.status == 0, done.complaint
+
+    def volumes(self) -> set[str]:
+        return set(self.machine.check(["lvs", "--noheadings", "-o", "lv_name", "vg"]).split())
+
+    def crash(self) -> None:
+        self.machine.crash()
+        self.machine.boot()
+        self._mount()
+
+    def _mount(self) -> None:
+        self.machine.check(["mkdir", "-p", STATE])
+        self.machine.check(["mount", "/dev/ubdb", STATE])
+
+    def _write(self, path: str, text: str) -> None:
+        self.machine.check([sys.executable, "-I", "-c", f"open({path!r}, 'w').write({text!r})"])
+
+
+@pytest.fixture
+def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Node]:
+    disks = [make_disk(tmp_path / "group", 24), make_disk(tmp_path / "state", 1)]
+    try:
+        with guest(disks) as machine:
+            yield Node(machine, request.param)
+    finally:
+        for disk in disks:
+            disk.unlink()
+
+
+@pytest.mark.parametrize("node", ["thin", pytest.param("thick", marks=pytest.mark.full)], indirect=True)
+def test_what_a_node_was_asked_for_ends_as_asked_also_when_the_machine_dies_in_the_middle(node: Node) -> None:
+    node.start()
+    node.client("lifecycle")
+    node.client("begin")
+    node.crash()
+    node.start()
+    node.client("finish")
+    deadline = time.monotonic() + PATIENCE
+    while left := node.volumes() - {"vg-pool"}:  # deleted thick volumes are cleared in the background
+        assert all(name.startswith("volumed-purge-") for name in left)
+        assert time.monotonic() < deadline, left
+        time.sleep(1)

@@ -1,0 +1,340 @@
+"""What goes wrong on a cluster and what the driver makes of it: bounded in time, a declared error, nothing left."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendUnreachable
+from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef
+from volumed.model import crash_points
+
+pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
+
+GIB = 1024**3
+MIB = 1024**2
+
+#: Short, so that a test of silence is short.
+TIMEOUTS = {"rados_osd_op_timeout": 2, "rados_mon_op_timeout": 2, "rados_connect_timeout": 2}
+
+#: Seconds within which whatever happens has to be said: a call makes several requests of which each may time out.
+BOUND = 90.0
+
+VOLUME = VolumeRef("v", 1, "pool")
+SNAPSHOT = SnapshotRef("s", VOLUME, 1)
+COPY = VolumeRef("c", 2, "pool")
+
+
+def ignore(done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One whose daemons may be stopped."""
+    from tests.lab.ceph import cluster
+
+    with cluster.own() as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Any) -> Iterator[Any]:
+    """A pool that each test leaves empty."""
+    with cluster.pool() as client:
+        yield client
+
+
+@pytest.fixture
+def backend(client: Any, tmp_path: Path) -> Any:
+    return backend_of(client, tmp_path)
+
+
+def backend_of(client: Any, tmp_path: Path) -> Any:
+    from tests.lab.ceph.data_paths import Librbd
+    from tests.lab.rbd_backend import RbdBackend
+
+    return RbdBackend(client, tmp_path, Librbd(client.configuration), options=TIMEOUTS)
+
+
+@pytest.fixture
+def driver(backend: Any) -> Driver:
+    return set_up(backend)
+
+
+def set_up(backend: Any) -> Driver:
+    driver: Driver = backend.driver()
+    driver.do_setup()
+    return driver
+
+
+@contextmanager
+def at(point: str, act: Callable[[], None]) -> Iterator[None]:
+    """``act`` once when somebody passes the crash point inside the block."""
+    done = threading.Event()
+
+    def passed(name: str) -> None:
+        if name == point and not done.is_set():
+            done.set()
+            act()
+
+    crash_points.watch(passed)
+    try:
+        yield
+    finally:
+        crash_points.watch(None)
+    assert done.is_set(), f"nobody passed {point}"
+
+
+def bounded(call: Callable[[], object]) -> BaseException | None:
+    """What ``call`` raised, which must end within ``BOUND`` seconds."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(BOUND)
+    assert not thread.is_alive(), "the call hangs"
+    return raised[0] if raised else None
+
+
+def until_it_works(call: Callable[[], object]) -> None:
+    """Repeat ``call`` as an operation is repeated, until it raises nothing of the backend's family."""
+    deadline = time.monotonic() + BOUND
+    while (raised := bounded(call)) is not None:
+        assert isinstance(raised, BackendError), raised
+        assert time.monotonic() < deadline, raised
+        time.sleep(0.2)
+
+
+def nothing(driver: Any) -> None:
+    """Prepares nothing."""
+
+
+def volume(driver: Any) -> None:
+    driver.create(VOLUME)
+
+
+def snapshot(driver: Any) -> None:
+    driver.create(VOLUME)
+    driver.create_snapshot(SNAPSHOT, False, ignore)
+
+
+CALLS: list[tuple[str, Callable[[Any], None], Callable[[Any], object], str]] = [
+    ("create", nothing, lambda d: d.create(VOLUME), "rbd.create.before"),
+    ("extend", volume, lambda d: d.extend(VOLUME, 2), "rbd.resize.before"),
+    ("snapshot", volume, lambda d: d.create_snapshot(SNAPSHOT, False, ignore), "rbd.snapshot.before"),
+    ("clone", snapshot, lambda d: d.create_from_snapshot(COPY, SNAPSHOT, ignore), "rbd.clone.before"),
+    ("copy", volume, lambda d: d.create_from_volume(COPY, VOLUME, ignore), "rbd.clone.before"),
+    ("delete snapshot", snapshot, lambda d: d.delete_snapshot(SNAPSHOT), "rbd.remove_snapshot.before"),
+    ("delete", volume, lambda d: d.delete(VOLUME), "rbd.trash.before"),
+]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "call", "point"),
+    [pytest.param(prepare, call, point, id=name) for name, prepare, call, point in CALLS],
+)
+def test_an_osd_that_falls_silent_makes_an_error_and_the_repeat_ends_well(
+    cluster: Any, driver: Any, prepare: Callable[[Any], None], call: Callable[[Any], object], point: str
+) -> None:
+    prepare(driver)
+    try:
+        with at(point, lambda: cluster.pause("osd")):
+            raised = bounded(lambda: call(driver))
+    finally:
+        cluster.resume("osd")
+    assert isinstance(raised, BackendError), raised
+    until_it_works(lambda: call(driver))
+    clear(driver)
+    assert not driver.audit()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "call"),
+    [
+        pytest.param(prepare, call, id=name)
+        for name, prepare, call, _ in CALLS
+        if name in ("extend", "snapshot", "copy", "delete snapshot")
+    ],
+)
+def test_an_osd_that_falls_silent_while_an_image_is_open_makes_an_error_too(
+    cluster: Any,
+    driver: Any,
+    prepare: Callable[[Any], None],
+    call: Callable[[Any], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from volumed_drivers.rbd import images
+
+    prepare(driver)
+    really_opened, pauses = images.opened, [lambda: cluster.pause("osd")]
+
+    @contextmanager
+    def opened(*arguments: Any, **named: Any) -> Iterator[Any]:
+        with really_opened(*arguments, **named) as image:
+            while pauses:
+                pauses.pop()()
+            yield image
+
+    monkeypatch.setattr(images, "opened", opened)
+    try:
+        raised = bounded(lambda: call(driver))
+    finally:
+        cluster.resume("osd")
+    assert isinstance(raised, BackendError), raised
+    until_it_works(lambda: call(driver))
+    clear(driver)
+    assert not driver.audit()
+
+
+def clear(driver: Any) -> None:
+    """Delete and purge everything, once whoever died is known to be dead."""
+    driver.delete_snapshot(SNAPSHOT)
+    for each in (COPY, VOLUME):
+        until_it_works(lambda each=each: driver.delete(each))
+        until_it_works(lambda each=each: driver.purge(each, ignore))
+
+
+def test_a_monitor_that_falls_silent_stops_no_data_and_is_said_to_be_away(cluster: Any, driver: Any) -> None:
+    driver.create(VOLUME)
+    cluster.pause("mon")
+    try:
+        assert isinstance(bounded(driver.capabilities), BackendUnreachable)
+    finally:
+        cluster.resume("mon")
+    until_it_works(driver.capabilities)
+    assert driver.has_volume(VOLUME)
+    clear(driver)
+
+
+def test_a_full_pool_takes_nothing_and_lets_go(cluster: Any, client: Any, backend: Any, driver: Any) -> None:
+    driver.create(VOLUME)
+    access = "anybody"
+    info = driver.connection_info(VOLUME, access_of(access))
+    backend.data.write_pattern(info, 1, 0, 4 * MIB)
+    cluster.set_quota(client.pool, MIB)
+    made = until_it_is_full(driver)
+    assert driver.has_volume(VOLUME)
+    assert not driver.has_volume(COPY)
+    free = driver.capabilities().pools[0].free_gib
+    assert free == 0
+    raised = bounded(lambda: driver.delete(VOLUME))
+    assert raised is None or isinstance(raised, BackendFull), raised
+    cluster.set_quota(client.pool, 0)
+    until_it_works(lambda: driver.create(COPY))
+    for each in made:
+        driver.delete(each)
+        driver.purge(each, ignore)
+    clear(driver)
+    assert not driver.audit()
+
+
+def until_it_is_full(driver: Any) -> list[VolumeRef]:
+    """Make volumes until the cluster has seen that the pool is over its quota; returns all that were begun."""
+    made = []
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        made.append(VolumeRef(f"filler-{len(made)}", 1, "pool"))
+        raised = bounded(lambda: driver.create(made[-1]))
+        if isinstance(raised, BackendFull):
+            return made
+        assert raised is None, raised
+        time.sleep(0.2)
+    raise AssertionError("the pool does not get full")
+
+
+def access_of(name: str) -> Any:
+    from volumed.driver.interface import Access
+
+    return Access(attachment_id=name, initiator=None, read_only=False, username=name, password="not-used-here")
+
+
+def test_who_holds_an_image_is_named(backend: Any, driver: Any) -> None:
+    driver.create(VOLUME)
+    with backend.data.image(driver.connection_info(VOLUME, access_of("vm"))) as image:
+        (watcher,) = [found["addr"] for found in image.watchers_list()]
+        with pytest.raises(BackendBusy, match=watcher):
+            driver.delete(VOLUME)
+        assert driver.has_volume(VOLUME)
+    driver.delete(VOLUME)
+    driver.purge(VOLUME, ignore)
+    assert not driver.audit()
+
+
+def test_what_lives_on_a_deleted_volume_is_named_and_the_last_one_frees_it(driver: Any) -> None:
+    driver.create(VOLUME)
+    driver.create_from_volume(COPY, VOLUME, ignore)
+    assert driver.delete(VOLUME) is not None
+    assert not driver.has_volume(VOLUME)
+    with pytest.raises(BackendBusy, match="volume-c"):
+        driver.purge(VOLUME, ignore)
+    driver.delete(COPY)
+    driver.purge(COPY, ignore)
+    driver.purge(VOLUME, ignore)
+    assert not driver.audit()
+
+
+def test_a_wrong_key_is_an_error_that_names_the_user_and_the_next_right_one_works(cluster: Any, backend: Any) -> None:
+    keyring = Path(cluster.layout.folder / f"ceph.client.{backend.client.user}.keyring")
+    right = keyring.read_text()
+    keyring.write_text(f"[client.{backend.client.user}]\n\tkey = AQAq4wdlAAAAABAAzRZdbpAKpGFtSLR9ZFmZEA==\n")
+    driver = backend.driver()
+    with pytest.raises(BackendUnreachable, match=f"client.{backend.client.user}"):
+        driver.do_setup()
+    keyring.write_text(right)
+    driver.do_setup()
+    driver.create(VOLUME)
+    clear(driver)
+
+
+def test_a_pool_that_is_gone_is_unreachable_and_not_empty(cluster: Any, tmp_path: Path) -> None:
+    client = cluster.make_pool("going")
+    driver: Any = set_up(backend_of(client, tmp_path))
+    driver.create(VOLUME)
+    cluster.remove_pool(client.pool)
+    calls: list[Callable[[], object]] = [
+        lambda: driver.has_volume(VOLUME),
+        lambda: driver.delete(VOLUME),
+        driver.audit,
+        driver.exports,
+    ]
+    for call in calls:
+        raised = bounded(call)
+        assert isinstance(raised, BackendUnreachable), raised
+        assert client.pool in str(raised)
+
+
+def test_two_services_on_a_pool_see_the_same_storage_and_leave_each_other_alone(backend: Any, driver: Any) -> None:
+    other = set_up(replace(backend, owner=Owner("another-deployment", "rbd")))
+    driver.create(VOLUME)
+    assert driver.capabilities().pools[0].storage_id == other.capabilities().pools[0].storage_id
+    assert not other.has_volume(VOLUME)
+    assert other.audit() == []
+    for call in (lambda: other.create(VOLUME), lambda: other.delete(VOLUME)):
+        with pytest.raises(BackendInvalid, match="volume-v"):
+            call()
+    assert driver.has_volume(VOLUME)
+    clear(driver)
+
+
+def test_figures_that_the_cluster_does_not_know_are_unknown(backend: Any, driver: Any) -> None:
+    """Without a manager daemon ``ceph df`` succeeds, with no pool in it."""
+    from volumed_drivers.rbd.connection import Connection
+    from volumed_drivers.rbd.headers import Headers
+    from volumed_drivers.rbd.names import Marker
+    from volumed_drivers.rbd.stats import Figures, Stats
+
+    connection = Connection("rbd", backend.setup().options)
+    stats = Stats(connection, Headers(connection), Marker(backend.owner), "no-such-pool")
+    assert stats.figures() == Figures(None, None)

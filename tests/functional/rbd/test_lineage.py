@@ -1,0 +1,110 @@
+"""Clones upon clones, made independent in time; and volumes brought back to a snapshot."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from volumed.driver.interface import Access, SnapshotRef, VolumeRef
+
+pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
+
+MIB = 1024**2
+
+ANYBODY = Access(attachment_id="a", initiator=None, read_only=False, username="a", password="not-used-here")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    from tests.lab.ceph import cluster
+
+    with cluster.shared().pool() as client:
+        yield client
+
+
+def backend(client: Any, folder: Path, **options: Any) -> Any:
+    from tests.lab.ceph.data_paths import Librbd
+    from tests.lab.rbd_backend import RbdBackend
+
+    return RbdBackend(client, folder, Librbd(client.configuration), options=options)
+
+
+def set_up(backend: Any) -> Any:
+    driver = backend.driver()
+    driver.do_setup()
+    return driver
+
+
+def ignore(done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
+def volume(number: int) -> VolumeRef:
+    return VolumeRef(f"level-{number}", 1, "pool")
+
+
+def purge_all(driver: Any, volumes: list[VolumeRef]) -> None:
+    for each in reversed(volumes):
+        driver.delete(each)
+        driver.purge(each, ignore)
+    assert not driver.audit()
+
+
+def test_a_clone_that_rests_on_too_many_is_flattened_and_keeps_its_data(client: Any, tmp_path: Path) -> None:
+    lab = backend(client, tmp_path, rbd_max_clone_depth=2)
+    driver = set_up(lab)
+    chain = [volume(number) for number in range(4)]
+    driver.create(chain[0])
+    lab.data.write_pattern(driver.connection_info(chain[0], ANYBODY), 0xA5, 8 * MIB, MIB)
+    for source, clone in itertools.pairwise(chain):
+        driver.create_from_volume(clone, source, ignore)
+    assert [driver.wants_flatten(each) for each in chain] == [False, False, False, True]
+    told: list[tuple[int, int]] = []
+    driver.flatten(chain[-1], lambda done, total: told.append((done, total)))
+    driver.flatten(chain[-1], ignore)
+    assert told
+    assert all(0 <= done <= total for done, total in told)
+    assert not driver.wants_flatten(chain[-1])
+    assert lab.data.has_pattern(driver.connection_info(chain[-1], ANYBODY), 0xA5, 8 * MIB, MIB)
+    driver.delete(chain[2])
+    driver.purge(chain[2], ignore)
+    assert driver.has_volume(chain[-1])
+    purge_all(driver, chain)
+
+
+def test_a_volume_from_a_snapshot_is_flattened_where_that_is_asked_for(client: Any, tmp_path: Path) -> None:
+    asked = set_up(backend(client, tmp_path, rbd_flatten_volume_from_snapshot=True))
+    snapshot = SnapshotRef("of-level-0", volume(0), 1)
+    asked.create(volume(0))
+    asked.create_snapshot(snapshot, False, ignore)
+    asked.create_from_snapshot(volume(1), snapshot, ignore)
+    asked.create_from_volume(volume(2), volume(0), ignore)
+    assert asked.wants_flatten(volume(1))
+    assert not asked.wants_flatten(volume(2))
+    assert not set_up(backend(client, tmp_path)).wants_flatten(volume(1))
+    asked.delete_snapshot(snapshot)
+    purge_all(asked, [volume(0), volume(1), volume(2)])
+
+
+def test_a_volume_that_has_grown_since_its_snapshot_is_reverted_and_stays_so_large(client: Any, tmp_path: Path) -> None:
+    lab = backend(client, tmp_path)
+    driver = set_up(lab)
+    snapshot = SnapshotRef("of-level-0", volume(0), 1)
+    driver.create(volume(0))
+    info = driver.connection_info(volume(0), ANYBODY)
+    lab.data.write_pattern(info, 1, 8 * MIB, MIB)
+    driver.create_snapshot(snapshot, False, ignore)
+    driver.extend(volume(0), 2)
+    lab.data.write_pattern(info, 2, 8 * MIB, MIB)
+    lab.data.write_pattern(info, 2, 1500 * MIB, MIB)
+    grown = VolumeRef("level-0", 2, "pool")
+    driver.revert(grown, snapshot, ignore)
+    driver.revert(grown, snapshot, ignore)
+    assert lab.data.size(info) == 2048 * MIB
+    assert lab.data.has_pattern(info, 1, 8 * MIB, MIB)
+    assert lab.data.has_pattern(info, 0, 1500 * MIB, MIB)
+    assert driver.has_snapshot(snapshot)
+    driver.delete_snapshot(snapshot)
+    purge_all(driver, [grown])

@@ -1,0 +1,121 @@
+"""Asks a ``volumed up`` for volumes and judges what becomes of them; a program of its own, because a guest is slow.
+
+    python node_client.py URL lifecycle|begin|finish
+
+``lifecycle``: every kind of request, one after another. ``begin``: many requests at once, and none is waited for.
+``finish``: all that was begun ends as asked, goes, and the doctor finds nothing. Imports nothing of ours.
+"""
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+#: Seconds for what takes a moment, in a guest on a busy machine.
+PATIENCE = 240.0
+
+
+class Client:
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/v3"
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        headers = {
+            "X-Auth-Token": "admin:admin",
+            "OpenStack-API-Version": "volume 3.66",
+            "Content-Type": "application/json",
+        }
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise SystemExit(f"{method} {path}: {error.code} {error.read().decode()}") from error
+
+    def create(self, size: int = 1, **fields: Any) -> str:
+        return str(self.ask("POST", "/volumes", {"volume": {"size": size, **fields}})["volume"]["id"])
+
+    def snapshot(self, volume: str) -> str:
+        return str(self.ask("POST", "/snapshots", {"snapshot": {"volume_id": volume, "force": True}})["snapshot"]["id"])
+
+    def wait(self, path: str, status: str = "available") -> None:
+        deadline = time.monotonic() + PATIENCE
+        while (found := self._status(path)) != status:
+            if found.startswith("error") or time.monotonic() > deadline:
+                raise SystemExit(f"{path} is {found}, not {status}: {self.ask('GET', path)}")
+            time.sleep(0.2)
+
+    def wait_until_clean(self) -> None:
+        """Until the doctor has looked and finds nothing."""
+        deadline = time.monotonic() + PATIENCE
+        while (told := self.ask("GET", "/doctor")["doctor"])["findings"] or not told["looked_at"]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the doctor finds {told}")
+            time.sleep(0.5)
+
+    def _status(self, path: str) -> str:
+        answer = self.ask("GET", path)
+        return "gone" if answer is None else str(next(iter(answer.values()))["status"])
+
+
+def lifecycle(client: Client) -> None:
+    source = client.create()
+    client.wait(f"/volumes/{source}")
+    snapshot = client.snapshot(source)
+    client.wait(f"/snapshots/{snapshot}")
+    copies = [client.create(snapshot_id=snapshot), client.create(source_volid=source)]
+    for copy in copies:
+        client.wait(f"/volumes/{copy}")
+    client.ask("POST", f"/volumes/{copies[0]}/action", {"os-extend": {"new_size": 2}})
+    client.wait(f"/volumes/{copies[0]}")
+    remove_all(client)
+
+
+def begin(client: Client) -> None:
+    source = client.create()
+    client.wait(f"/volumes/{source}")
+    snapshot = client.snapshot(source)
+    client.wait(f"/snapshots/{snapshot}")
+    gone = [client.create() for _ in range(2)]
+    for volume in gone:
+        client.wait(f"/volumes/{volume}")
+    for volume in gone:
+        client.ask("DELETE", f"/volumes/{volume}")
+    client.snapshot(source)
+    for fields in ({}, {"snapshot_id": snapshot}, {"source_volid": source}, {}, {"snapshot_id": snapshot}):
+        client.create(**fields)
+    print("begun", flush=True)
+
+
+def finish(client: Client) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while waited := [each for each in client.ask("GET", "/volumes/detail")["volumes"] if each["status"] == "deleting"]:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"still there: {waited}")
+        time.sleep(0.2)
+    volumes = client.ask("GET", "/volumes")["volumes"]
+    if len(volumes) != 6:
+        raise SystemExit(f"there are {len(volumes)} volumes, 6 were asked for and not deleted")
+    for volume in volumes:
+        client.wait(f"/volumes/{volume['id']}")
+    remove_all(client)
+
+
+def remove_all(client: Client) -> None:
+    for kind in ("snapshots", "volumes"):
+        ids = [each["id"] for each in client.ask("GET", f"/{kind}")[kind]]
+        for its_id in ids:
+            client.wait(f"/{kind}/{its_id}")
+            client.ask("DELETE", f"/{kind}/{its_id}")
+        for its_id in ids:
+            client.wait(f"/{kind}/{its_id}", "gone")
+    client.wait_until_clean()
+
+
+if __name__ == "__main__":
+    {"lifecycle": lifecycle, "begin": begin, "finish": finish}[sys.argv[2]](Client(sys.argv[1]))
