@@ -7,13 +7,12 @@ import pytest
 from tests.lab.libiscsi import NamedIscsi
 from tests.lab.lvm_backend import LvmBackend, volume_group
 from volumed.driver.conformance import DriverConformance, Lab
-from volumed.driver.conformance.scenarios import Scenario, Stage, scenarios
+from volumed.driver.conformance.scenarios import Stage
 from volumed.driver.interface import Driver, VolumeRef
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.full]
 
 GIB = 1024**3
-EXPORTS = [scenario for scenario in scenarios() if "export" in scenario.name]
 
 
 class Thin(DriverConformance):
@@ -25,25 +24,8 @@ class Thin(DriverConformance):
             yield LvmBackend(tmp_path_factory.mktemp("overlio"), group, "lio", NamedIscsi(), options=options)
 
 
-@pytest.mark.full
 class TestThinOverLio(Thin):
-    """All of it."""
-
-
-class TestThinOverLioSampled(Thin):
-    """Everything but the kills of LVM's own calls, which are those of the suite over a fake target."""
-
-    @pytest.mark.parametrize("scenario", EXPORTS, ids=lambda scenario: scenario.name)
-    def test_killed_anywhere_and_asked_again_it_is_done(
-        self, lab: Lab, driver: Driver, stage: Stage, scenario: Scenario
-    ) -> None:
-        super().test_killed_anywhere_and_asked_again_it_is_done(lab, driver, stage, scenario)
-
-    @pytest.mark.parametrize("scenario", [each for each in EXPORTS if each.undo], ids=lambda scenario: scenario.name)
-    def test_killed_anywhere_and_undone_nothing_is_left(
-        self, lab: Lab, driver: Driver, stage: Stage, scenario: Scenario
-    ) -> None:
-        super().test_killed_anywhere_and_undone_nothing_is_left(lab, driver, stage, scenario)
+    """All of it, and a session that goes on while its volume grows."""
 
     def test_a_session_sees_a_volume_grow(self, lab: Lab, driver: Driver, stage: Stage) -> None:
         driver.create(stage.source)
