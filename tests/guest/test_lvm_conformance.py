@@ -7,8 +7,6 @@ import pytest
 from tests.lab.data_paths import Local
 from tests.lab.lvm_backend import LvmBackend, volume_group
 from volumed.driver.conformance import DriverConformance
-from volumed.driver.conformance.scenarios import Stage, scenarios
-from volumed.driver.interface import Driver
 
 pytestmark = pytest.mark.guest
 
@@ -36,18 +34,12 @@ class TestThickOverFake(Thick):
 
 
 class TestThickOverFakeSampled(Thick):
-    """Everything but the kills, which are those of ``TestThickOverFake``; some are here."""
+    """Everything but the kills of the suite, of which a thick volume has many: they are in ``TestThickOverFake``."""
 
-    @pytest.mark.parametrize("name", ["create"])
-    def test_killed_anywhere_and_asked_again_it_is_done(
-        self, lab: LvmBackend, driver: Driver, stage: Stage, name: str
-    ) -> None:
-        (scenario,) = [each for each in scenarios() if each.name == name]
-        super().test_killed_anywhere_and_asked_again_it_is_done(lab, driver, stage, scenario)
+    @pytest.mark.full
+    def test_killed_anywhere_and_asked_again_it_is_done(self) -> None:
+        """Not here."""
 
-    @pytest.mark.parametrize("name", ["create"])
-    def test_killed_anywhere_and_undone_nothing_is_left(
-        self, lab: LvmBackend, driver: Driver, stage: Stage, name: str
-    ) -> None:
-        (scenario,) = [each for each in scenarios() if each.name == name]
-        super().test_killed_anywhere_and_undone_nothing_is_left(lab, driver, stage, scenario)
+    @pytest.mark.full
+    def test_killed_anywhere_and_undone_nothing_is_left(self) -> None:
+        """Not here."""
