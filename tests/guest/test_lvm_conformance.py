@@ -36,9 +36,9 @@ class TestThickOverFake(Thick):
 
 
 class TestThickOverFakeSampled(Thick):
-    """Everything but the kills, which are those of ``TestThickOverFake``; two of them are here."""
+    """Everything but the kills, which are those of ``TestThickOverFake``; some are here."""
 
-    @pytest.mark.parametrize("name", ["create_from_volume", "delete"])
+    @pytest.mark.parametrize("name", ["create"])
     def test_killed_anywhere_and_asked_again_it_is_done(
         self, lab: LvmBackend, driver: Driver, stage: Stage, name: str
     ) -> None:
