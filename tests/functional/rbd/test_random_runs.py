@@ -177,6 +177,7 @@ class Run:
         return VolumeRef(f"v{self.number}", size, "pool")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1000, pytest.param(10_000, marks=pytest.mark.rbd)])
 @pytest.mark.timeout(3600)
 def test_what_is_read_is_what_was_written(backend: Any, steps: int) -> None:
