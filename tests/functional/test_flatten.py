@@ -49,6 +49,8 @@ def test_it_is_in_nobodys_way_and_goes_on_after_failures_and_a_kill(fleet: Fleet
     attached = fleet.attach(copy)
     assert attached.status_code == 200, attached.text
     fleet.rest.delete(f"/attachments/{attached.json()['attachment']['id']}").raise_for_status()
+    given_away = fleet.rest.post(f"/volumes/{copy}/action", json={"os-unmanage": {}})
+    assert (given_away.status_code, "volume.flatten" in given_away.text) == (400, True)
     assert fleet.rest.get("/doctor").json()["doctor"]["findings"] == []
     fleet.daemon.kill()
     fleet.faults["one"].clear()

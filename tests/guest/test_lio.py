@@ -21,7 +21,7 @@ from tests.lab.libiscsi import InitiatorError, NamedIscsi, Session
 from volumed.driver.errors import BackendBusy, BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.exported import is_as_wanted
 from volumed.driver.interface import Access, Owner, VolumeRef
-from volumed.model import held_lock
+from volumed.model import crash_points, held_lock
 from volumed_drivers.file.driver import FileDriver
 
 pytestmark = pytest.mark.guest
@@ -381,9 +381,8 @@ def test_the_callers_lock_is_held_until_its_request_has_ended_though_the_caller_
     try:
         child = os.fork()
         if child == 0:
-            ask_with_lock(backend, tmp_path / "lock")
-        wait_for(lambda: is_locked(tmp_path / "lock"))
-        time.sleep(0.2)  # the request is on its way by now; if it is not, the lock goes and the test fails
+            ask_with_lock(backend, tmp_path / "lock", tmp_path / "sent")
+        wait_for((tmp_path / "sent").exists)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         assert is_locked(tmp_path / "lock")
@@ -393,7 +392,9 @@ def test_the_callers_lock_is_held_until_its_request_has_ended_though_the_caller_
     assert is_as_wanted(driver.exports()[VOLUME.id], [FIRST])
 
 
-def ask_with_lock(backend: FileBackend, path: Path) -> None:
+def ask_with_lock(backend: FileBackend, path: Path, sent: Path) -> None:
+    """Never returns; makes ``sent`` when the request is on its way."""
+    crash_points.watch(lambda point: sent.touch() if point == "lio.ask.sent" else None)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from volumed.conf import backend
 from volumed.driver.conformance import DataPath
 from volumed.driver.interface import Owner
 from volumed.driver.registry import Setup
@@ -17,13 +18,7 @@ from volumed_drivers.lvm.options import OPTIONS
 OWNER = Owner("test-deployment", "lvm")
 
 #: The common options that a driver and its target read.
-COMMON = {
-    "target_ip_address": "127.0.0.1",
-    "target_port": 0,
-    "target_prefix": "iqn.2010-10.org.openstack:",
-    "reserved_percentage": 0,
-    "max_over_subscription_ratio": 20.0,
-}
+COMMON = {option.dest: option.default for option in backend.OPTIONS} | {"target_port": 0}
 
 
 def lvm(*command: str) -> str:
@@ -62,12 +57,16 @@ class LvmBackend:
 
     def setup(self) -> Setup:
         defaults = {option.dest: option.default for option in OPTIONS}
-        told = {"volume_group": self.pool, "target_helper": self.target}
+        told = {
+            "volume_group": self.pool,
+            "target_helper": self.target,
+            "lio_helper_socket": str(self.folder / "lio.sock"),
+        }
         return Setup(
             backend=self.owner.backend,
             host="test-host",
             owner=self.owner,
-            options=SimpleNamespace(**(defaults | COMMON | told | self.options)),
+            options=SimpleNamespace(**(COMMON | defaults | told | self.options)),
             state_path=self.folder,
         )
 

@@ -332,6 +332,12 @@ def flatten_of(tx: Connection, volume_id: str) -> Operation | None:
     return None if row is None else Operation(*row)
 
 
+def refuse_if_flattened(tx: Connection, volume_id: str) -> None:
+    """Raise ``BusyResource`` while the volume is flattened, for what takes the volume away. Take its row first."""
+    if (flatten := flatten_of(tx, volume_id)) is not None:
+        raise BusyResource(resource_type="volume", resource_id=volume_id, operation_id=flatten.id, kind=flatten.kind)
+
+
 def successor_of(tx: Connection, operation_id: str) -> Operation | None:
     """The operation that begins when this one has ended, if any."""
     row = tx.execute(select(operations).where(operations.c.queue == AFTER + operation_id).limit(1)).first()

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 
-from tests.lab.daemon import Daemon, Session
+from tests.lab.daemon import PATIENCE, Daemon, Session
 from tests.lab.nursery import ForkedDaemon
 
 pytestmark = [
@@ -68,6 +69,17 @@ def assert_is_clean(daemon: Daemon) -> None:
     assert (done.returncode, json.loads(done.stdout)["doctor"]["findings"]) == (0, []), done.stderr
 
 
+def wait_until_empty(client: Any) -> None:
+    """Wait until the pool has neither images nor trash: what clones lived on goes without anyone asking."""
+    from tests.lab.ceph.cluster import command
+
+    words = ["rbd", "-c", client.configuration, "--id", client.user, "-p", client.pool, "--format", "json"]
+    deadline = time.monotonic() + PATIENCE * 3
+    while left := [*json.loads(command(*words, "ls")), *json.loads(command(*words, "trash", "ls"))]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
 def test_the_life_of_volumes_on_two_pools(service: ForkedDaemon, rest: Session, pools: dict[str, Any]) -> None:
     from tests.lab.ceph.data_paths import QemuIo
 
@@ -99,3 +111,6 @@ def test_the_life_of_volumes_on_two_pools(service: ForkedDaemon, rest: Session, 
     for each in (volume_id, copy_id, clone_id):
         rest.delete(f"/volumes/{each}")
         rest.wait_until_gone(f"/volumes/{each}")
+    for client in pools.values():
+        wait_until_empty(client)
+    assert_is_clean(service)

@@ -44,13 +44,19 @@ class Librbd:
     @contextmanager
     def image(self, info: Mapping[str, Any]) -> Iterator[Any]:
         """The image, open for writing until the end."""
+        with self.connected(info) as ioctx:
+            with rbd.Image(ioctx, _Place.of(info).image) as image:
+                yield image
+
+    @contextmanager
+    def connected(self, info: Mapping[str, Any]) -> Iterator[Any]:
+        """The pool that the image is in, for many images of it."""
         place = _Place.of(info)
         conf = {"mon_host": place.monitors}
         with rados.Rados(conffile=self.configuration, rados_id=place.user, conf=conf) as cluster:
             with cluster.open_ioctx(place.pool) as ioctx:
                 ioctx.set_namespace(place.namespace)
-                with rbd.Image(ioctx, place.image) as image:
-                    yield image
+                yield ioctx
 
 
 @dataclass(frozen=True)

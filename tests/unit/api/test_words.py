@@ -95,7 +95,7 @@ def test_credentials_are_long_and_never_the_same() -> None:
 def test_only_one_view_of_an_attachment_has_its_secret() -> None:
     attachment = Attachment(
         *("a", "p", "u", "v", None, "attached", "rw", None, {}),
-        {"driver_volume_type": "iscsi", "data": {"target_lun": 1}},
+        {"driver_volume_type": "iscsi", "data": {"target_lun": 1, "auth_method": "CHAP"}},
         {"username": "name", "password": "secret"},
         *(None, 1, 1, 1),
     )

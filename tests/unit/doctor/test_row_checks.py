@@ -53,7 +53,14 @@ def test_an_allocation_that_drifted_is_counted_again(ward: "Ward") -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "end"), [("creating", "error"), ("deleting", "error_deleting"), ("extending", "available")]
+    ("status", "end"),
+    [
+        ("creating", "error"),
+        ("deleting", "error_deleting"),
+        ("extending", "available"),
+        ("managing", "error_unmanaging"),
+        ("unmanaging", "error_unmanaging"),
+    ],
 )
 def test_a_volume_in_transit_without_an_operation_gets_an_end(ward: "Ward", status: str, end: str) -> None:
     volume_id = ward.volume(status)

@@ -181,6 +181,7 @@ def unmanage(tx: Connection, caller: RequestContext, volume_id: str, operation_i
     if judge("volume", volume.id, "unmanage", volume.status) is Answer.JOIN:
         return _joined(tx, volume.id, volume.host)
     operations.refuse_if_held(tx, "volume", volume.id)
+    operations.refuse_if_flattened(tx, volume.id)
     if volume.host is None:
         raise Invalid(reason=f"Invalid volume: volume {volume.id} is on no backend, so it can only be deleted.")
     _refuse_dependents(tx, volume.id)

@@ -29,7 +29,7 @@ LUN = 1
 PATIENCE = 20.0
 
 #: Seconds for a session to end whose initiator has just logged out, or been told to: LIO ends it when it has answered.
-LOGOUT_PATIENCE = 2.0
+LOGOUT_PATIENCE = 4.0
 
 #: Nobody is let in unnamed; what is mapped to an initiator is read-only until it is said otherwise.
 ATTRIBUTES = {"generate_node_acls": "0", "prod_mode_write_protect": "1"}
