@@ -376,3 +376,17 @@ def test_a_create_and_a_delete_are_one_command_and_reports_are_for_nothing(backe
         gone = [line.split()[0] for line in notes.read_text().splitlines()]
     assert made == (["lvcreate"] if kind == "thin" else ["lvcreate", "lvchange"])
     assert gone == (["lvremove"] if kind == "thin" else ["vgs", "lvrename"])
+
+
+def test_a_thick_create_that_is_killed_is_finished_or_undone_by_the_next(thick: LvmBackend) -> None:
+    points = {each.point: each for each in passages(lambda fresh: fresh.create(SOURCE), thick.ready())}
+    for point in ("lvm.create.after", "lvm.fill.noted", "lvm.ready.after"):
+        driver = thick.ready()
+        driver.delete(SOURCE)
+        driver.purge(SOURCE, ignore)
+        assert kill_at(points[point], lambda fresh: fresh.create(SOURCE), thick.ready), point
+        assert thick.ready().has_volume(SOURCE) == (point == "lvm.ready.after")
+        thick.ready().create(SOURCE)
+        assert thick.ready().has_volume(SOURCE), point
+        for offset in range(0, GIB, 64 * MIB):
+            assert read(device(SOURCE), offset).count(0) == 65536, (point, offset)
