@@ -1,6 +1,7 @@
 """Creates meet schedulers: placed, waiting, refused, adopted. Checked in the database and on the wire."""
 
 import math
+import threading
 from contextlib import closing
 
 import pytest
@@ -47,12 +48,17 @@ def test_a_placement_costs_one_read_and_three_updates_once_the_rows_are_known(cl
     manager.get_pools(CONTEXT)
     volume_id, operation_id = cloud.create()
     statements = []
-    event.listen(
-        cloud.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2].split()[0].upper())
-    )
+
+    def note(connection, cursor, statement, *_):
+        statements.append((threading.get_ident(), statement.split()[0].upper()))
+
+    event.listen(cloud.database.engine, "before_cursor_execute", note)
     manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
     cloud.until(lambda: bool(cloud.wire.named("create_volume")))
-    assert [each for each in statements if each not in ("BEGIN", "COMMIT")] == ["SELECT", "UPDATE", "UPDATE", "UPDATE"]
+    # On a slow machine the sweep of the start may look at the same time.
+    (placing,) = {thread for thread, verb in statements if verb == "UPDATE"}
+    verbs = [verb for thread, verb in statements if thread == placing and verb not in ("BEGIN", "COMMIT")]
+    assert verbs == ["SELECT", "UPDATE", "UPDATE", "UPDATE"]
 
 
 def test_a_create_whose_message_was_lost_is_found_by_the_sweep(cloud):
