@@ -24,7 +24,10 @@ from tests.lab.nursery import Held
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.timeout(900)]
 
-ALL = (*scenarios.ALL, *failing.ALL, *cancelling.ALL)
+#: What takes over others' files, which is asked anew where it failed, and what gives them back, which needs no room.
+MANAGING = (scenarios.MANAGE, scenarios.UNMANAGE, scenarios.MANAGE_SNAPSHOT, scenarios.UNMANAGE_SNAPSHOT)
+
+ALL = tuple(each for each in (*scenarios.ALL, *failing.ALL, *cancelling.ALL) if each not in MANAGING)
 
 #: Points of the driver and its target.
 OF_THE_DRIVER = ("file.", "tgt.")
@@ -32,7 +35,13 @@ OF_THE_DRIVER = ("file.", "tgt.")
 #: Points before something that needs a block or a file; whatever comes later needs neither.
 CREATING = {"file.create.before"}
 COPYING = {"file.copy.before", "file.copy.cleared", "file.copy.opened"}
-NEEDING_ROOM = {"create": CREATING, "clone": COPYING, "create from snapshot": COPYING, "snapshot": COPYING}
+NEEDING_ROOM = {
+    "create": CREATING,
+    "clone": COPYING,
+    "create from snapshot": COPYING,
+    "snapshot": COPYING,
+    "revert": COPYING,
+}
 
 #: On XFS a new name may need a block, too.
 NAMING = {"file.copy.filled", "file.copy.after", "file.rename.before"}
