@@ -1,4 +1,7 @@
-"""The LVM driver passes the suite on a real device-mapper: thin in full, thick in full where the full product runs."""
+"""The LVM driver passes the suite on a real device-mapper: thin each time, thick where the full product runs.
+
+What is thick's own is tried each time by ``test_lvm``.
+"""
 
 from collections.abc import Iterator
 
@@ -19,27 +22,11 @@ class TestThinOverFake(DriverConformance):
             yield LvmBackend(tmp_path_factory.mktemp("thin"), group, "fake", Local())
 
 
-class Thick(DriverConformance):
+@pytest.mark.full
+class TestThickOverFake(DriverConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def lab(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LvmBackend]:
         with volume_group("thick", "/dev/ubdb") as group:
             options = {"lvm_type": "thick"}
             yield LvmBackend(tmp_path_factory.mktemp("thick"), group, "fake", Local(), options=options)
-
-
-@pytest.mark.full
-class TestThickOverFake(Thick):
-    """All of it."""
-
-
-class TestThickOverFakeSampled(Thick):
-    """Everything but the kills of the suite, of which a thick volume has many: they are in ``TestThickOverFake``."""
-
-    @pytest.mark.full
-    def test_killed_anywhere_and_asked_again_it_is_done(self) -> None:
-        """Not here."""
-
-    @pytest.mark.full
-    def test_killed_anywhere_and_undone_nothing_is_left(self) -> None:
-        """Not here."""
