@@ -80,17 +80,29 @@ class StateFolder:
         self._lock.release()
 
     def host(self) -> str:
-        """This node's name: what it was called when the folder was made."""
+        """This node's name: what it was called when the folder was made; it outlives the crash of the machine."""
         path = self.path / "host"
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
+        name = path.read_text().strip() if path.exists() else ""
+        if not name:  # or an older release left it empty: it did not wait for the disk
             name = socket.gethostname()
             name = name if _HOST.fullmatch(name) else "volumed"
-            temporary = path.with_suffix(".new")
-            temporary.write_text(f"{name}\n")
-            temporary.replace(path)
-            return name
+            _write_durably(path, f"{name}\n")
+        return name
 
     def _holder(self, where: str) -> str:
         return f"pid {os.getpid()} ({where}, since {self._since})"
+
+
+def _write_durably(path: Path, text: str) -> None:
+    """Content, then name, each on the disk before the next (a renamed file may be empty after a crash: rename(2))."""
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
