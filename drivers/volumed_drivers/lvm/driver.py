@@ -275,7 +275,7 @@ class LvmDriver:
             name=self._lvm.group,
             storage_id=group.uuid,
             total_gib=total / GIB,
-            free_gib=free / GIB,
+            free_gib=None if free is None else free / GIB,
             foreign_gib=self._volumes.foreign(group) / GIB,
             reserved_percentage=options.reserved_percentage,
             max_over_subscription_ratio=ratio if is_thin else 1.0,

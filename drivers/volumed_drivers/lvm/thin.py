@@ -126,11 +126,13 @@ class Thin:
     def is_whole_snapshot(self, found: LogicalVolume, origin: str, size: int) -> bool:
         return self.is_whole(found, size)
 
-    def capacity(self, group: Group) -> tuple[int, int]:
-        """Bytes of the pool, and of it free: nothing where it takes no more."""
+    def capacity(self, group: Group) -> tuple[int, int | None]:
+        """Bytes of the pool, and of it free: none where it takes no more, unknown while it is inactive (after a boot)."""
         pool = group.volumes.get(self._pool)
         if pool is None:
             return 0, 0
+        if pool.data_percent is None:
+            return pool.size, None
         return pool.size, 0 if self._governor.refusal(pool) else pool.size - pool.data_bytes
 
     def foreign(self, group: Group) -> int:
