@@ -127,7 +127,7 @@ class Thin:
         return self.is_whole(found, size)
 
     def capacity(self, group: Group) -> tuple[int, int | None]:
-        """Bytes of the pool, and of it free: none where it takes no more, unknown while it is inactive (after a boot)."""
+        """Bytes of the pool, and of it free: none where it takes no more, unknown while it is inactive after a boot."""
         pool = group.volumes.get(self._pool)
         if pool is None:
             return 0, 0
