@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from volumed.api.accept.new_operations import on_snapshot, on_volume
+from volumed.api.accept.snapshots import taken
 from volumed.api.accept.transaction import enqueue
-from volumed.api.accept.volumes import Accepted, check_size, project_of
+from volumed.api.accept.volumes import Accepted, check_size, joined, project_of, type_for
 from volumed.api.settings import Settings
 from volumed.db import attachments, operations, pools, quotas, snapshots, volume_types, volumes
-from volumed.db.operations import NewOperation
 from volumed.db.volumes import TypedVolume
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
-from volumed.model.errors import HasDependents, Invalid, NotFound
-from volumed.model.host import backend_of
-from volumed.model.records import Json, Snapshot, Volume, VolumeType
+from volumed.model.errors import HasDependents, Invalid
+from volumed.model.records import Json, Snapshot
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -51,7 +51,7 @@ class ManagedVolume:
 
 def manage(tx: Connection, caller: RequestContext, settings: Settings, new: ManagedVolume, found: Found) -> TypedVolume:
     """Accept the volume: it is ``managing``, on its backend, and counted."""
-    kind = _type(tx, caller, settings, new)
+    kind = type_for(tx, caller, settings, new.volume_type)
     check_size(found.size, settings, caller.owner, "volume/ref")
     quotas.change(tx, caller.owner, quota_use.of_volume(found.size, kind.name), settings.quota_defaults)
     volumes.add(
@@ -74,34 +74,11 @@ def manage(tx: Connection, caller: RequestContext, settings: Settings, new: Mana
     )
     made = volumes.get(tx, new.id)
     args = {"reference": found.reference, "size": found.size}
-    enqueue(tx, _on_volume("volume.manage", caller, new.operation_id, made, args))
+    enqueue(tx, on_volume("volume.manage", caller, new.operation_id, made, args))
     cause = Request(new.operation_id, caller.request_id)
     notifications.of_volume(tx, cause, made, "manage_existing.start", made.status)
     pools.adjust(tx, found.storage_id, found.size, 1)
     return TypedVolume(made, kind.name)
-
-
-def _type(tx: Connection, caller: RequestContext, settings: Settings, new: ManagedVolume) -> VolumeType:
-    wanted = new.volume_type or settings.default_volume_type
-    kind = volume_types.find(tx, wanted)
-    if kind is None or not (kind.is_public or caller.is_admin):
-        raise NotFound(resource_type="volume type", resource_id=wanted)
-    return kind
-
-
-def _on_volume(kind: str, caller: RequestContext, operation_id: str, volume: Volume, args: Json) -> NewOperation:
-    return NewOperation(
-        id=operation_id,
-        kind=kind,
-        resource_type="volume",
-        resource_id=volume.id,
-        volume_id=volume.id,
-        project_id=volume.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=backend_of(volume.host or ""),
-        args=args,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,28 +126,10 @@ def manage_snapshot(
     )
     made = snapshots.get(tx, new.id)
     args = {"reference": found.reference, "size": found.size}
-    enqueue(tx, _on_snapshot("snapshot.manage", caller, new.operation_id, made, volume, args))
+    enqueue(tx, on_snapshot("snapshot.manage", caller, new.operation_id, made, volume, args))
     cause = Request(new.operation_id, caller.request_id)
     notifications.of_snapshot(tx, cause, made, "manage_existing_snapshot.start", made.status)
     return made
-
-
-def _on_snapshot(
-    kind: str, caller: RequestContext, operation_id: str, snapshot: Snapshot, volume: Volume, args: Json
-) -> NewOperation:
-    return NewOperation(
-        id=operation_id,
-        kind=kind,
-        resource_type="snapshot",
-        resource_id=snapshot.id,
-        volume_id=volume.id,
-        source_id=volume.id,
-        project_id=snapshot.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=backend_of(volume.host or ""),
-        args=args,
-    )
 
 
 def unmanage(tx: Connection, caller: RequestContext, volume_id: str, operation_id: str) -> Accepted:
@@ -179,14 +138,14 @@ def unmanage(tx: Connection, caller: RequestContext, volume_id: str, operation_i
     volumes.touch(tx, volume_id)
     volume = volumes.get(tx, volume_id)
     if judge("volume", volume.id, "unmanage", volume.status) is Answer.JOIN:
-        return _joined(tx, volume.id, volume.host)
+        return joined(tx, volume.id, volume.host)
     operations.refuse_if_held(tx, "volume", volume.id)
     operations.refuse_if_flattened(tx, volume.id)
     if volume.host is None:
         raise Invalid(reason=f"Invalid volume: volume {volume.id} is on no backend, so it can only be deleted.")
     _refuse_dependents(tx, volume.id)
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.UNMANAGING, error=None)
-    enqueue(tx, _on_volume("volume.unmanage", caller, operation_id, volume, {}))
+    enqueue(tx, on_volume("volume.unmanage", caller, operation_id, volume, {}))
     cause = Request(operation_id, caller.request_id)
     notifications.of_volume(tx, cause, volume, "unmanage.start", VolumeStatus.UNMANAGING)
     return Accepted(operation_id, volume.host)
@@ -194,24 +153,16 @@ def unmanage(tx: Connection, caller: RequestContext, volume_id: str, operation_i
 
 def unmanage_snapshot(tx: Connection, caller: RequestContext, snapshot_id: str, operation_id: str) -> Accepted:
     """Accept that the snapshot is given away, or join what is under way."""
-    known = snapshots.get(tx, snapshot_id, project_of(caller))
-    for resource_id, touch in sorted({known.id: snapshots.touch, known.volume_id: volumes.touch}.items()):
-        touch(tx, resource_id)
-    snapshot, volume = snapshots.get(tx, snapshot_id), volumes.get(tx, known.volume_id)
+    snapshot, volume = taken(tx, caller, snapshot_id)
     if judge("snapshot", snapshot.id, "unmanage", snapshot.status) is Answer.JOIN:
-        return _joined(tx, snapshot.id, volume.host)
+        return joined(tx, snapshot.id, volume.host)
     operations.refuse_if_held(tx, "snapshot", snapshot.id)
     operations.refuse_if_on_it(tx, "volume", volume.id)
     to = SnapshotStatus.UNMANAGING
     snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), to, error=None)
-    enqueue(tx, _on_snapshot("snapshot.unmanage", caller, operation_id, snapshot, volume, {}))
+    enqueue(tx, on_snapshot("snapshot.unmanage", caller, operation_id, snapshot, volume, {}))
     notifications.of_snapshot(tx, Request(operation_id, caller.request_id), snapshot, "unmanage.start", to)
     return Accepted(operation_id, volume.host)
-
-
-def _joined(tx: Connection, resource_id: str, host: str | None) -> Accepted:
-    live = operations.live_on(tx, resource_id)
-    return Accepted(None if live is None else live.id, host)
 
 
 def _refuse_dependents(tx: Connection, volume_id: str) -> None:

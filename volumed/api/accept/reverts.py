@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from volumed.api.accept.new_operations import on_volume
 from volumed.api.accept.transaction import enqueue
 from volumed.api.accept.volumes import Accepted, project_of
 from volumed.db import operations, snapshots, volumes
-from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
 from volumed.model.errors import BusyResource, Conflict, Invalid, InvalidStatus
-from volumed.model.host import backend_of
 from volumed.model.records import Snapshot, Volume
 from volumed.model.requests import judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
@@ -47,7 +46,9 @@ def revert(tx: Connection, caller: RequestContext, asked: Reversion) -> Accepted
         raise Conflict(reason=f"Invalid volume: volume {volume.id} is on no backend, so it can only be deleted.")
     volumes.move(tx, volume.id, VolumeStatus(volume.status), VolumeStatus.REVERTING, error=None)
     snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.RESTORING)
-    enqueue(tx, _operation(caller, volume, snapshot, asked))
+    args = {"snapshot_id": snapshot.id}
+    new = on_volume("volume.revert", caller, asked.operation_id, volume, args, lane="long", source_id=snapshot.id)
+    enqueue(tx, new)
     cause = Request(asked.operation_id, caller.request_id)
     notifications.of_volume(tx, cause, volume, "revert.start", VolumeStatus.REVERTING)
     notifications.of_snapshot(tx, cause, snapshot, "revert.start", SnapshotStatus.RESTORING)
@@ -69,20 +70,3 @@ def _taken(tx: Connection, caller: RequestContext, asked: Reversion) -> tuple[Vo
             f"that is {latest.id}."
         )
     return volume, snapshot
-
-
-def _operation(caller: RequestContext, volume: Volume, snapshot: Snapshot, asked: Reversion) -> NewOperation:
-    return NewOperation(
-        id=asked.operation_id,
-        kind="volume.revert",
-        resource_type="volume",
-        resource_id=volume.id,
-        volume_id=volume.id,
-        source_id=snapshot.id,
-        project_id=volume.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=backend_of(volume.host or ""),
-        lane="long",
-        args={"snapshot_id": snapshot.id},
-    )

@@ -4,16 +4,15 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from volumed.api.accept.new_operations import on_snapshot
 from volumed.api.accept.transaction import enqueue
-from volumed.api.accept.volumes import Accepted, project_of
+from volumed.api.accept.volumes import Accepted, joined, project_of
 from volumed.api.settings import Settings
 from volumed.db import operations, quotas, snapshots, volume_types, volumes
-from volumed.db.operations import NewOperation
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import Invalid, InvalidStatus, SetByAdministrator
-from volumed.model.host import backend_of
-from volumed.model.records import Json, Snapshot, Volume
+from volumed.model.records import Snapshot, Volume
 from volumed.model.requests import Answer, judge
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -62,7 +61,7 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewS
     )
     made = snapshots.get(tx, new.id)
     args = {"attached": volume.status == VolumeStatus.IN_USE}
-    enqueue(tx, _operation("snapshot.create", caller, new.operation_id, made, volume, lane="long", args=args))
+    enqueue(tx, on_snapshot("snapshot.create", caller, new.operation_id, made, volume, args, lane="long"))
     notifications.of_snapshot(tx, Request(new.operation_id, caller.request_id), made, "create.start", made.status)
     return made, volume.host
 
@@ -77,47 +76,21 @@ def _judge(volume: Volume, new: NewSnapshot) -> None:
 
 def delete(tx: Connection, caller: RequestContext, snapshot_id: str, operation_id: str) -> Accepted:
     """Accept the delete, or join the one that is under way."""
-    snapshot, volume = _taken(tx, caller, snapshot_id)
+    snapshot, volume = taken(tx, caller, snapshot_id)
     if judge("snapshot", snapshot.id, "delete", snapshot.status) is Answer.JOIN:
-        live = operations.live_on(tx, snapshot.id)
-        return Accepted(None if live is None else live.id, volume.host)
+        return joined(tx, snapshot.id, volume.host)
     operations.refuse_if_held(tx, "snapshot", snapshot.id)
     operations.refuse_if_on_it(tx, "volume", volume.id)
     snapshots.move(tx, snapshot.id, SnapshotStatus(snapshot.status), SnapshotStatus.DELETING, error=None)
-    enqueue(tx, _operation("snapshot.delete", caller, operation_id, snapshot, volume))
+    enqueue(tx, on_snapshot("snapshot.delete", caller, operation_id, snapshot, volume, {}))
     cause = Request(operation_id, caller.request_id)
     notifications.of_snapshot(tx, cause, snapshot, "delete.start", SnapshotStatus.DELETING)
     return Accepted(operation_id, volume.host)
 
 
-def _operation(
-    kind: str,
-    caller: RequestContext,
-    operation_id: str,
-    snapshot: Snapshot,
-    volume: Volume,
-    lane: str = "short",
-    args: Json | None = None,
-) -> NewOperation:
-    return NewOperation(
-        id=operation_id,
-        kind=kind,
-        resource_type="snapshot",
-        resource_id=snapshot.id,
-        volume_id=volume.id,
-        source_id=volume.id,
-        project_id=snapshot.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=backend_of(volume.host or ""),
-        lane=lane,
-        args=args or {},
-    )
-
-
 def create_again(tx: Connection, caller: RequestContext, snapshot_id: str, operation_id: str) -> Accepted:
     """Accept a snapshot that failed once more; its quota is still spent."""
-    snapshot, volume = _taken(tx, caller, snapshot_id)
+    snapshot, volume = taken(tx, caller, snapshot_id)
     judge("snapshot", snapshot.id, "create_again", snapshot.status)
     judge("volume", volume.id, "snapshot", volume.status)
     operations.refuse_if_held(tx, "snapshot", snapshot.id)
@@ -126,7 +99,7 @@ def create_again(tx: Connection, caller: RequestContext, snapshot_id: str, opera
         raise Invalid(reason=f"Invalid snapshot: volume {volume.id} has another size now; take a new snapshot.")
     snapshots.move(tx, snapshot.id, SnapshotStatus.ERROR, SnapshotStatus.CREATING, error=None)
     args = {"attached": volume.status == VolumeStatus.IN_USE}
-    enqueue(tx, _operation("snapshot.create", caller, operation_id, snapshot, volume, lane="long", args=args))
+    enqueue(tx, on_snapshot("snapshot.create", caller, operation_id, snapshot, volume, args, lane="long"))
     cause = Request(operation_id, caller.request_id)
     notifications.of_snapshot(tx, cause, snapshot, "create.start", SnapshotStatus.CREATING)
     return Accepted(operation_id, volume.host)
@@ -134,7 +107,7 @@ def create_again(tx: Connection, caller: RequestContext, snapshot_id: str, opera
 
 def reset(tx: Connection, caller: RequestContext, snapshot_id: str, to: SnapshotStatus, operation_id: str) -> Accepted:
     """Where nothing is on its way, ask the backend and set what is true; ``error`` is what the asker says it is."""
-    snapshot, volume = _taken(tx, caller, snapshot_id)
+    snapshot, volume = taken(tx, caller, snapshot_id)
     operations.refuse_if_held(tx, "snapshot", snapshot_id)
     judge("snapshot", snapshot_id, "reset", snapshot.status)
     if to == SnapshotStatus.ERROR:
@@ -142,11 +115,12 @@ def reset(tx: Connection, caller: RequestContext, snapshot_id: str, to: Snapshot
         snapshots.move(tx, snapshot_id, SnapshotStatus(snapshot.status), to, error=error)
         return Accepted(None)
     operations.refuse_if_on_it(tx, "volume", volume.id)
-    enqueue(tx, _operation("snapshot.reset", caller, operation_id, snapshot, volume, args={"status": to}))
+    enqueue(tx, on_snapshot("snapshot.reset", caller, operation_id, snapshot, volume, {"status": to}))
     return Accepted(operation_id, volume.host)
 
 
-def _taken(tx: Connection, caller: RequestContext, snapshot_id: str) -> tuple[Snapshot, Volume]:
+def taken(tx: Connection, caller: RequestContext, snapshot_id: str) -> tuple[Snapshot, Volume]:
+    """The caller's snapshot and its volume, whose rows are this transaction's from now on. Raises ``NotFound``."""
     known = snapshots.get(tx, snapshot_id, project_of(caller))
     for resource_id, touch in sorted({known.id: snapshots.touch, known.volume_id: volumes.touch}.items()):
         touch(tx, resource_id)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from volumed.api.accept.new_operations import on_volume
 from volumed.api.accept.transaction import enqueue
 from volumed.api.accept.volumes import Accepted, check_size, project_of
 from volumed.api.settings import Settings
@@ -12,7 +13,6 @@ from volumed.db.operations import NewOperation
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import HasDependents, Invalid, InvalidStatus, SetByAdministrator
-from volumed.model.host import backend_of
 from volumed.model.records import Volume
 from volumed.model.requests import judge
 from volumed.model.states import VolumeStatus
@@ -66,18 +66,8 @@ def _judge_extension(volume: Volume, asked: Extension) -> None:
 
 
 def _extend_operation(caller: RequestContext, volume: Volume, asked: Extension) -> NewOperation:
-    return NewOperation(
-        id=asked.operation_id,
-        kind="volume.extend",
-        resource_type="volume",
-        resource_id=volume.id,
-        volume_id=volume.id,
-        project_id=volume.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=backend_of(volume.host or ""),
-        args={"new_size": asked.new_size, "old_size": volume.size},
-    )
+    args = {"new_size": asked.new_size, "old_size": volume.size}
+    return on_volume("volume.extend", caller, asked.operation_id, volume, args)
 
 
 def reserve(tx: Connection, caller: RequestContext, volume_id: str) -> None:
@@ -133,18 +123,7 @@ def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStat
         return Accepted(None)
     if volume.host is None:
         raise Invalid(reason=f"Invalid volume: volume {volume_id} is on no backend, so it can only be deleted.")
-    new = NewOperation(
-        id=operation_id,
-        kind="volume.reset",
-        resource_type="volume",
-        resource_id=volume.id,
-        volume_id=volume.id,
-        project_id=volume.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=backend_of(volume.host),
-        args={"status": to},
-    )
+    new = on_volume("volume.reset", caller, operation_id, volume, {"status": to})
     return Accepted(enqueue(tx, new), volume.host)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from volumed.api.accept import cancellation
+from volumed.api.accept.new_operations import on_volume
 from volumed.api.accept.transaction import enqueue
 from volumed.api.settings import Settings
 from volumed.db import attachments, operations, quotas, services, snapshots, volume_types, volumes
@@ -63,6 +64,12 @@ class Accepted:
     cancels: str | None = None
 
 
+def joined(tx: Connection, resource_id: str, host: str | None) -> Accepted:
+    """The answer to a request that is under way on the resource already."""
+    live = operations.live_on(tx, resource_id)
+    return Accepted(None if live is None else live.id, host)
+
+
 def project_of(caller: RequestContext) -> str | None:
     """Whose things the caller may name; None, everybody's, for an administrator."""
     return None if caller.is_admin else caller.project_id
@@ -75,7 +82,8 @@ def create(tx: Connection, caller: RequestContext, settings: Settings, new: NewV
     """Accept a new volume: it is ``creating``, and its operation waits for a scheduler."""
     source = _source(tx, caller, new)
     size = _size(new, source, settings, caller.owner)
-    kind = _type(tx, caller, new, source, settings)
+    inherited = None if source is None else source.volume.volume_type_id
+    kind = type_for(tx, caller, settings, new.volume_type, inherited)
     zone = _zone(tx, new, source, settings)
     quotas.change(tx, caller.owner, quota_use.of_volume(size, kind.name), settings.quota_defaults)
     if source is not None:
@@ -172,14 +180,17 @@ def check_size(size: int, settings: Settings, project_id: str, name: str) -> Non
         )
 
 
-def _type(
-    tx: Connection, caller: RequestContext, new: NewVolume, source: Source | None, settings: Settings
+def type_for(
+    tx: Connection, caller: RequestContext, settings: Settings, wanted: str | None, inherited: str | None = None
 ) -> VolumeType:
-    inherited = None if source is None else source.volume.volume_type_id
-    wanted = new.volume_type or inherited or settings.default_volume_type
-    found = volume_types.find(tx, wanted)
+    """The type of a new volume: the one that is wanted, its source's (``inherited``), or the default one.
+
+    Raises ``NotFound`` for one that is not there, or that is not for the caller.
+    """
+    reference = wanted or inherited or settings.default_volume_type
+    found = volume_types.find(tx, reference)
     if found is None or not (found.is_public or caller.is_admin or found.id == inherited):
-        raise NotFound(resource_type="volume type", resource_id=wanted)
+        raise NotFound(resource_type="volume type", resource_id=reference)
     return found
 
 
@@ -252,11 +263,11 @@ def delete(tx: Connection, caller: RequestContext, settings: Settings, removal: 
         return _delete_unplaced(tx, caller, removal, known)
     volumes.touch(tx, known.id)
     volume = volumes.get(tx, known.id)
-    live = operations.live_on(tx, volume.id)
     answer = judge("volume", volume.id, "force_delete" if removal.force else "delete", volume.status)
     if answer is Answer.JOIN:
-        return Accepted(None if live is None else live.id, volume.host)
+        return joined(tx, volume.id, volume.host)
     if answer is Answer.CANCEL:
+        live = operations.live_on(tx, volume.id)
         if live is None:
             raise Invalid(
                 reason=f"Invalid volume: volume {volume.id} is {volume.status} without an operation; "
@@ -319,18 +330,8 @@ def _delete_unplaced(tx: Connection, caller: RequestContext, removal: Removal, k
 
 
 def _delete_operation(caller: RequestContext, volume: Volume, removal: Removal, queue: str) -> NewOperation:
-    return NewOperation(
-        id=removal.operation_id,
-        kind="volume.delete",
-        resource_type="volume",
-        resource_id=volume.id,
-        volume_id=volume.id,
-        project_id=volume.project_id,
-        user_id=caller.user_id,
-        request_id=caller.request_id,
-        queue=queue,
-        args={"cascade": removal.cascade, "force": removal.force},
-    )
+    args = {"cascade": removal.cascade, "force": removal.force}
+    return on_volume("volume.delete", caller, removal.operation_id, volume, args, queue=queue)
 
 
 def _refuse_if_attached(tx: Connection, volume: Volume, force: bool) -> None:
