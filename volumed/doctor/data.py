@@ -2,7 +2,7 @@
 
 ``data.orphan``: something of ours that no row and no live operation knows. ``data.missing``: a row that claims data
 which is gone or too small; no repair brings it back, so the row is told the truth. ``account.unbound``: CHAP
-credentials that no export uses.
+credentials that no export uses. ``data.remains``: what a delete left, and no operation purges; the repair queues that.
 """
 
 import re
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from volumed.db import findings, snapshots, volumes
 from volumed.db.engine import Database
 from volumed.doctor.case import Case
+from volumed.doctor.purges import purge_case
 from volumed.driver.interface import Driver, Leftover
 from volumed.driver.references import snapshot_ref, volume_ref
 from volumed.model.findings import Finding
@@ -21,6 +22,7 @@ from volumed.model.records import Operation, Snapshot, Volume
 from volumed.model.states import WHOLE_VOLUME, SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
 from volumed.operations.locks import export_lock
+from volumed.operations.remains import PURGE, arguments
 
 GIB = 1024**3
 
@@ -33,12 +35,16 @@ _CLAIMING = WHOLE_VOLUME - {VolumeStatus.EXTENDING, VolumeStatus.ERROR_DELETING}
 
 @dataclass(frozen=True)
 class _Rows:
-    """What the rows say at one moment. ``left``: volumes whose cleanup failed, which is a finding of its own."""
+    """What the rows say at one moment. ``left``: volumes whose cleanup failed, which is a finding of its own.
+
+    ``unpurged``: the same of purges.
+    """
 
     volumes: dict[str, tuple[str, int]]
     snapshots: dict[str, tuple[str, int, str]]
     busy: frozenset[str]
     left: frozenset[str]
+    unpurged: frozenset[str]
 
 
 class DataCheck:
@@ -56,6 +62,9 @@ class DataCheck:
         yield from (self._account(each) for each in audited if each.kind == "export" and each.id is None)
         yield from (self._orphan(each) for each in found if _is_orphan(each, rows))
         yield from self._missing(found, rows)
+        known = rows.busy | rows.unpurged
+        remaining = [(each, each.id) for each in audited if each.kind == "remains" and each.id is not None]
+        yield from (self._remains(each, volume_id) for each, volume_id in remaining if volume_id not in known)
 
     def _rows(self) -> _Rows:
         with self._database.snapshot() as tx:
@@ -64,6 +73,7 @@ class DataCheck:
                 findings.snapshot_sizes_on(tx, self._host),
                 findings.touched(tx),
                 frozenset(each.volume_id for each in findings.failed_on(tx, self._host, "cleanup")),
+                frozenset(each.volume_id for each in findings.failed_on(tx, self._host, PURGE)),
             )
 
     def _orphan(self, left: Leftover) -> Case:
@@ -91,6 +101,12 @@ class DataCheck:
             host=self._host,
         )
         return Case(finding, mend=lambda: self._driver.remove_leftover(left))
+
+    def _remains(self, left: Leftover, volume_id: str) -> Case:
+        """No row tells more than the volume's id, and nothing is allocated for it."""
+        evidence = f"{left.where} ({left.detail}) is left of a volume, and no operation of {self._host} purges it"
+        args = arguments("", 0, {}, None, left.detail)
+        return purge_case(self._host, "data.remains", ("remains", left.where), volume_id, evidence, args)
 
     def _missing(self, found: Iterable[Leftover], rows: _Rows) -> Iterator[Case]:
         seen = {(each.kind, each.id): each for each in found}

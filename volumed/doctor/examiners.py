@@ -63,13 +63,13 @@ class BackendExaminer:
         self._locks = locks
         self._one_at_a_time = threading.Lock()
         self._checks: Checks = (
-            (("data.orphan", "data.missing", "account.unbound"), DataCheck(host, driver, database)),
+            (("data.orphan", "data.missing", "account.unbound", "data.remains"), DataCheck(host, driver, database)),
             (
                 ("export.unwanted", "export.missing", "export.different"),
                 ExportCheck(host, driver, database, always, serving),
             ),
             (("cleanup.failed",), CleanupCheck(host, driver, database)),
-            (("purge.failed", "data.remains"), PurgeCheck(host, driver, database)),
+            (("purge.failed",), PurgeCheck(host, database)),
             (("lock.left",), LockCheck(host, locks)),
         )
         self.repairs = Repair((*self._checks, *rows.checks))

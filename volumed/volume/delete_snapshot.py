@@ -27,6 +27,16 @@ class Remove(OneWay):
         self.backend.driver.delete_snapshot(snapshot_ref(work.snapshot, work.volume))
 
 
+def forget(tx: Connection, work: SnapshotWork, event: str, count_gigabytes: bool) -> None:
+    """The row goes, and its quota is free; ``count_gigabytes``: snapshots spend those, too."""
+    snapshot = work.snapshot
+    type_name = volume_types.name_of(tx, snapshot.volume_type_id)
+    use = quota_use.of_snapshot(snapshot.size, type_name, count_gigabytes)
+    quotas.adjust(tx, snapshot.project_id, quota_use.negative(use))
+    snapshots.remove(tx, snapshot.id)
+    notifications.of_snapshot(tx, work.operation, snapshot, event, "deleted")
+
+
 class DeleteSnapshot:
     """See the module."""
 
@@ -47,12 +57,7 @@ class DeleteSnapshot:
         return Claims(exclusive=[work.snapshot.id], shared=[work.volume.id])
 
     def succeed(self, tx: Connection, work: SnapshotWork) -> None:
-        snapshot = work.snapshot
-        type_name = volume_types.name_of(tx, snapshot.volume_type_id)
-        use = quota_use.of_snapshot(snapshot.size, type_name, self._count_gigabytes)
-        quotas.adjust(tx, snapshot.project_id, quota_use.negative(use))
-        snapshots.remove(tx, snapshot.id)
-        notifications.of_snapshot(tx, work.operation, snapshot, "delete.end", "deleted")
+        forget(tx, work, "delete.end", self._count_gigabytes)
 
     def fail(self, tx: Connection, work: SnapshotWork, error: Json) -> PoolChange | None:
         snapshots.move(tx, work.snapshot.id, SnapshotStatus.DELETING, SnapshotStatus.ERROR_DELETING, error=error)

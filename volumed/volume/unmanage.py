@@ -18,6 +18,7 @@ from volumed.operations.procedure import OneWay, PoolChange
 from volumed.volume.backend import Backend, snapshot_ref, volume_ref
 from volumed.volume.capabilities import Reporter
 from volumed.volume.delete import Unexport
+from volumed.volume.delete_snapshot import forget
 from volumed.volume.exports import lock_of
 from volumed.volume.manageable import able
 from volumed.volume.work import SnapshotWork, VolumeWork, read_snapshot, read_volume
@@ -101,12 +102,7 @@ class UnmanageSnapshot:
         return Claims(exclusive=[work.snapshot.id], shared=[work.volume.id])
 
     def succeed(self, tx: Connection, work: SnapshotWork) -> None:
-        snapshot = work.snapshot
-        type_name = volume_types.name_of(tx, snapshot.volume_type_id)
-        use = quota_use.of_snapshot(snapshot.size, type_name, self._count_gigabytes)
-        quotas.adjust(tx, snapshot.project_id, quota_use.negative(use))
-        snapshots.remove(tx, snapshot.id)
-        notifications.of_snapshot(tx, work.operation, snapshot, "unmanage.end", "deleted")
+        forget(tx, work, "unmanage.end", self._count_gigabytes)
 
     def fail(self, tx: Connection, work: SnapshotWork, error: Json) -> PoolChange | None:
         to = SnapshotStatus.ERROR_UNMANAGING

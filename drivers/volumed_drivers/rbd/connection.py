@@ -60,10 +60,6 @@ class Connection:
     def fsid(self) -> str:
         return str(self._connected().cluster.get_fsid())
 
-    @property
-    def pool_id(self) -> int:
-        return int(self.ioctx.get_pool_id())
-
     def close(self) -> None:
         """Let go of it; whoever uses it still ends first."""
         with self._guard:
