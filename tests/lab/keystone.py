@@ -4,7 +4,6 @@
 keystone of a test is a copy of that, served on a port of its own; it ends with the process that started it.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 
 import requests
 
+from tests.lab import made_once
 from tests.lab.keeper import command_for
 from tests.lab.ports import Port
 
@@ -51,7 +51,7 @@ expiration = {expiration}
 
 def missing() -> str | None:
     """How to get it, where it is not there; where everything must be (in CI) it is made when it is wanted."""
-    if os.environ.get("CI") == "true" or (_environment() / "complete").exists():
+    if os.environ.get("CI") == "true" or made_once.is_made(_environment()):
         return None
     return "keystone is missing: python -m tests.lab.keystone installs it from the package index, in about a minute"
 
@@ -59,13 +59,7 @@ def missing() -> str | None:
 def installed() -> Path:
     """The environment, made if it is not there yet; others wait for whoever makes it."""
     environment = _environment()
-    environment.parent.mkdir(parents=True, exist_ok=True)
-    with environment.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (environment / "complete").exists():
-            shutil.rmtree(environment, ignore_errors=True)
-            _make(environment)
-            (environment / "complete").touch()
+    made_once.made(environment, _make)
     return environment
 
 
@@ -203,9 +197,8 @@ def running() -> Iterator[Keystone]:
 
 
 def _environment() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     made_from = "\n".join([*REQUIREMENTS, sys.version, _CONFIGURATION, PASSWORD])
-    return cache / "volumed" / f"keystone-30-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
+    return made_once.cache() / f"keystone-30-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
 
 
 def _make(environment: Path) -> None:

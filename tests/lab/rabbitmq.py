@@ -4,8 +4,6 @@ No service of the system is touched, and no file outside a server's own folder. 
 with the process that it is for, also when that is killed.
 """
 
-import fcntl
-import json
 import os
 import shutil
 import signal
@@ -25,7 +23,7 @@ import requests
 from tests.lab import keeper
 from tests.lab.certificates import Authority
 from tests.lab.ports import Port
-from tests.lab.this_run import this_run
+from tests.lab.this_run import started_once
 
 #: Debian's wrapper of the same name insists on a user of its own; this one does not.
 SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -272,13 +270,8 @@ def server() -> Iterator[Server]:
 
 def shared() -> Access:
     """The run's one server: started by the first who asks, for all workers of pytest-xdist, and ended with the run."""
-    run, controller = this_run()
-    folder = Path(tempfile.gettempdir()) / f"volumed-rabbitmq-{run}"
-    folder.mkdir(exist_ok=True)
-    told = folder / "access.json"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.exists():
-            access = Server(folder, watched=controller, remove=True).start().access
-            told.write_text(json.dumps(asdict(access)))
-    return Access(**json.loads(told.read_text()))
+    return Access(**started_once("rabbitmq", _start)[1])
+
+
+def _start(folder: Path, controller: int) -> dict[str, Any]:
+    return asdict(Server(folder, watched=controller, remove=True).start().access)

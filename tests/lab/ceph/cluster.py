@@ -4,7 +4,6 @@ No service of the system is touched, and no file outside the cluster's own two f
 daemons with the process that they are for, also when that is killed.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ import psutil
 from tests.lab import keeper
 from tests.lab.ceph.configuration import Layout
 from tests.lab.ports import Port
-from tests.lab.this_run import this_run
+from tests.lab.this_run import started_once
 
 #: Seconds that anything of a cluster may take; a quiet machine of two cores needs two.
 PATIENCE: Final = 120.0
@@ -195,16 +194,13 @@ class OwnCluster(Cluster):
 
 def shared() -> Cluster:
     """The run's one cluster: started by the first who asks, for all workers of pytest-xdist, and ended with the run."""
-    name, controller = this_run()
-    folder = Path(tempfile.gettempdir()) / f"volumed-ceph-{name}"
-    folder.mkdir(exist_ok=True)
-    told = folder / "told.json"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.exists():
-            layout = OwnCluster(folder, watched=controller).start().layout
-            told.write_text(json.dumps({"fsid": layout.fsid, "port": layout.port}))
-    return Cluster(Layout(folder, _data_of(folder), **json.loads(told.read_text())))
+    folder, told = started_once("ceph", _start)
+    return Cluster(Layout(folder, _data_of(folder), **told))
+
+
+def _start(folder: Path, controller: int) -> dict[str, Any]:
+    layout = OwnCluster(folder, watched=controller).start().layout
+    return {"fsid": layout.fsid, "port": layout.port}
 
 
 @contextmanager

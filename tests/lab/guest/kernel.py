@@ -4,15 +4,15 @@
 as Debian has it; README.md beside this says what happens after that.
 """
 
-import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.lab import made_once
 
 #: The archive where the host names none, and where Debian keeps every file for ever, by its SHA-1.
 ARCHIVE = "http://deb.debian.org/debian/"
@@ -69,7 +69,7 @@ class Kernel:
 
 def missing() -> str | None:
     """How to get it, where it is not there; where everything must be (in CI) it is fetched when it is wanted."""
-    if os.environ.get("CI") == "true" or (_folder() / "complete").exists():
+    if os.environ.get("CI") == "true" or made_once.is_made(_folder()):
         return None
     return "the guest's kernel is missing: python -m tests.lab.guest.kernel fetches it from Debian, in half a minute"
 
@@ -77,22 +77,14 @@ def missing() -> str | None:
 def installed() -> Kernel:
     """The kernel, fetched if it is not there yet; others wait for whoever fetches it. Raises ``Unavailable``."""
     folder = _folder()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            _make(folder)
-            (folder / "complete").touch()
+    made_once.made(folder, _make)
     library = folder / "usr/lib/x86_64-linux-gnu/libc.so.6"
     return Kernel(folder / "usr/bin/linux.uml", folder / "modules", library.parent if library.exists() else None)
 
 
 def _folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     sums = "\n".join(package.sha256 for package in FAST)
-    return cache / "volumed" / f"guest-{hashlib.sha256(sums.encode()).hexdigest()[:12]}"
+    return made_once.cache() / f"guest-{hashlib.sha256(sums.encode()).hexdigest()[:12]}"
 
 
 def _make(folder: Path) -> None:
