@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-guest demo demo-fleet test test-lvm test-rbd crash crash-lvm crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
 
+# A suite starts hundreds of interpreters: none of them compiles what the one before it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 # Workers of the test suite, two for each core of a small machine: tests wait for processes more than they compute.
 # Each test has its own daemon, state folder and ports.

@@ -21,7 +21,7 @@ LOCKS = Path("/run/lock/os-brick")
 CONFIGURATION = Path("/etc/iscsi/iscsid.conf")
 
 #: A portal that is dead is given up at once; its own default is minutes.
-IMPATIENT = "\nnode.session.initial_login_retry_max = 1\nnode.conn[0].timeo.login_timeout = 3\n"
+IMPATIENT = "\nnode.session.initial_login_retry_max = 1\nnode.conn[0].timeo.login_timeout = 15\n"
 
 #: Seconds for one call: open-iscsi tries a dead portal for a while.
 TIMEOUT = 120.0

@@ -1,4 +1,4 @@
-"""Imported once by the process from which daemons are forked: all that ``volumed up`` imports, and no thread.
+"""Imported once by the process from which daemons are forked: all that ``volumed up`` ever imports, and no thread.
 
 What a process looks up once and keeps is looked up here, for all of them.
 """
@@ -12,10 +12,13 @@ concurrency.choose_threading()
 
 import alembic.command  # noqa: E402
 import alembic.config  # noqa: E402, F401
+import jsonschema  # noqa: E402, F401
+import oslo_policy.policy  # noqa: E402, F401
 import psycopg  # noqa: E402, F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: E402
 import sqlalchemy.dialects.sqlite  # noqa: E402, F401
 
+import tests.lab.nursery  # noqa: E402, F401
 import volumed.launch.backends  # noqa: E402
 import volumed.launch.embedded  # noqa: E402, F401
 from volumed.model.installed import installed  # noqa: E402

@@ -295,15 +295,17 @@ def is_cancel_requested(tx: Connection, operation_id: str) -> bool:
     return bool(tx.execute(select(operations.c.cancel_requested).where(operations.c.id == operation_id)).scalar())
 
 
-def request_cancel(tx: Connection, operation_id: str, error: Json, only_unbegun: bool = False) -> bool:
+def request_cancel(tx: Connection, operation_id: str, error: Json, unbegun: Operation | None = None) -> bool:
     """Ask whoever has the live operation to undo it; ``error`` says who asked. Asked again, the first one stays.
 
-    False when ``only_unbegun`` and a worker has taken it meanwhile.
+    ``unbegun``: the operation as it was read, never begun and not to be cancelled once it is. From here on it is taken
+    back, whatever dies; False when a worker has taken it meanwhile.
     """
     wanted = [operations.c.id == operation_id, operations.c.live_key.is_not(None)]
-    if only_unbegun:
-        wanted.append(operations.c.claims == 0)
     values = {"cancel_requested": True, "error": _unless_cancelled(error), "updated_at": now()}
+    if unbegun is not None:
+        wanted.append(operations.c.epoch == unbegun.epoch)
+        values |= {"state": _O.UNDOING.value, "worker": None, "not_before": now(), "wait_reason": None}
     return bool(tx.execute(update(operations).where(*wanted).values(values)).rowcount)
 
 

@@ -100,6 +100,9 @@ class Run:
             self._database.write(self._write_failure, None, describe(error))
             return
         work.progress = self._note_progress
+        if self._is_undoing() and not self._undoable():
+            self._end_undone(work, self._operation.error or {}, None)  # nothing to take back, so it needs no lock
+            return
         if self._operation.cancel_requested and self._is_unbegun():
             self._cancel(work)
             return
@@ -119,7 +122,7 @@ class Run:
         if self._operation.claims > MOST_CLAIMS:
             self._give_up(work)
         elif self._is_undoing():
-            self._undo(work, self._procedure.steps, self._operation.error or {})
+            self._undo(work, self._undoable(), self._operation.error or {})
         elif self._operation.cancel_requested and self._procedure.no_return is None:
             self._cancel(work)
         elif self._operation.claims > CLAIMS_BEFORE_UNDO and self._procedure.no_return is None:
@@ -243,8 +246,12 @@ class Run:
         return self._operation.kind in self._rules.endless and not isinstance(error, BackendNotFound | BackendInvalid)
 
     def _is_past_return(self, position: int) -> bool:
-        names = [step.name for step in self._procedure.steps]
-        return self._procedure.no_return is not None and position >= names.index(self._procedure.no_return)
+        return position >= len(self._undoable())
+
+    def _undoable(self) -> Sequence[Step[Any]]:
+        """The steps before the point of no return: an undo begins only while that has not been reached."""
+        steps, names = self._procedure.steps, [step.name for step in self._procedure.steps]
+        return steps if self._procedure.no_return is None else steps[: names.index(self._procedure.no_return)]
 
     def _retry_forward(self, work: Work, error: Exception) -> None:
         failures = self._timeline.failures()

@@ -174,6 +174,18 @@ def test_an_undo_that_was_interrupted_undoes_every_step(bench, queued, database)
     assert ended.error["message"] == "no"
 
 
+def test_an_interrupted_undo_of_what_was_never_begun_has_nothing_behind_the_point_of_no_return(
+    bench, queued, database
+) -> None:
+    log: list[str] = []
+    operation_id = queued()
+    lost = database.write(operations.claim, operation_id, QUEUE, "worker-0", "token")
+    database.write(operations.begin_undo, lost, ASKED | {"retry_elsewhere": False}, [])
+    steps = [Recorded("a", log), Recorded("b", log), Recorded("c", log)]
+    assert bench(Recipe(steps, log, no_return="b")).run(operation_id).error == ASKED
+    assert log == ["undo a", "fail", "ended failed"]
+
+
 def test_another_backend_gets_its_chance_and_the_reasons_are_kept(bench, queued) -> None:
     log: list[str] = []
     at = bench(Recipe([Recorded("a", log, failures=[full()])], log, elsewhere=Elsewhere(log)))
@@ -430,6 +442,20 @@ def test_a_cancelled_operation_that_was_not_begun_touches_nothing(bench, queued,
     operation_id = queued()
     database.write(operations.request_cancel, operation_id, ASKED)
     ended = bench(Recipe([Recorded("a", log)], log)).run(operation_id)
+    assert log == ["fail", "ended failed"]
+    assert (ended.state, ended.error) == ("failed", ASKED)
+
+
+def test_one_without_a_way_back_that_was_cancelled_before_it_began_never_begins(bench, queued, database) -> None:
+    log: list[str] = []
+    operation_id = queued(resource_id="r", volume_id="r")
+    at = bench(Recipe([Recorded("a", log)], log, no_return="a"))
+    with at.locks.holding(Claims(exclusive=["r"]), patience=0):
+        waiting = at.run(operation_id)
+        assert database.write(operations.request_cancel, operation_id, ASKED, waiting)
+        assert not database.write(operations.request_cancel, operation_id, ASKED, dataclasses.replace(waiting, epoch=9))
+        assert database.write(operations.claim, operation_id, QUEUE, "killed", "token")
+        ended = at.run(operation_id)
     assert log == ["fail", "ended failed"]
     assert (ended.state, ended.error) == ("failed", ASKED)
 

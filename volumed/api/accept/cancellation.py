@@ -28,10 +28,10 @@ def cancel(tx: Connection, caller: RequestContext, operation_id: str) -> Operati
         with suppress(NotFound):  # it went, maybe at this moment: the operation says that it has ended
             volumes.touch(tx, known.resource_id)  # the scheduler and the end of the operation take it, too
     found = operations.get(tx, operation_id)
-    only_unbegun = _judge(found) is Cancellation.UNTIL_BEGUN
+    unbegun = found if _judge(found) is Cancellation.UNTIL_BEGUN else None
     if found.kind == "volume.create" and found.queue == operations.SCHEDULER_QUEUE:
         _end_unplaced(tx, caller, found)
-    elif not operations.request_cancel(tx, found.id, _error(caller), only_unbegun):
+    elif not operations.request_cancel(tx, found.id, _error(caller), unbegun):
         raise NotCancellable(operation_id=found.id, kind=found.kind, until=_BEGUN)
     return found
 

@@ -80,13 +80,16 @@ class Client:
         return told["done"]
 
     def _asked(self, request: Request, changes: bool) -> Any:
-        """On a kept connection, or a new one where the helper has closed that or has been replaced."""
+        """On a kept connection, or a new one.
+
+        Once more on a new one where the helper has closed a kept one, or dies and what it was asked changes nothing.
+        """
         kept = self._kept()
-        if kept is not None:
+        if kept is not None or not changes:
             try:
-                return self._exchange(kept, request, changes)
+                return self._exchange(kept or self._connect(), request, changes)
             except ConnectionError:
-                LOG.debug("the helper of LIO has closed a connection")
+                LOG.debug("the helper of LIO has closed a connection, or has died")
             except OSError as error:
                 raise _unanswered(request, error) from error
         stream = self._connect()
