@@ -23,9 +23,6 @@ from volumed.volume.manageable_endpoint import ManageableEndpoint
 from volumed.volume.operation_endpoint import OperationEndpoint
 from volumed.volume.worker import BackendWorker, MakeExaminer, Restart
 
-#: Seconds between two looks whether the target is alive.
-TARGET_CHECK_SPACING = 2.0
-
 
 class VolumeManager:
     """Serves ``host@backend_name``; see ``BackendWorker`` for what it is made from."""
@@ -84,8 +81,8 @@ class VolumeManager:
         self._worker.look_now()
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
-        """What comes round for this backend."""
-        return (PeriodicTask("target", self._worker.check_target, TARGET_CHECK_SPACING),)
+        """None: what comes round for this backend is the worker's own, from when the driver is up."""
+        return ()
 
     def state(self) -> tuple[str, str | None]:
         """What the service says of itself, and why."""

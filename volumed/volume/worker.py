@@ -17,7 +17,6 @@ from volumed.db.operations import LONGEST_PAUSE, Due, NewOperation
 from volumed.driver.interface import Driver, Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
-from volumed.model.errors import BackendError
 from volumed.model.records import Json, Operation
 from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine
@@ -29,12 +28,13 @@ from volumed.operations.remains import PURGE
 from volumed.operations.rules import Rules
 from volumed.operations.sweep import Sweep
 from volumed.rpc.scheduler_client import SchedulerClient
-from volumed.volume import exports, kinds
+from volumed.volume import kinds
 from volumed.volume.adoption import Adoption
 from volumed.volume.backend import Backend
 from volumed.volume.capabilities import Reporter
 from volumed.volume.cleanup import Cleanup
 from volumed.volume.connections import Connections
+from volumed.volume.export_keeper import ExportKeeper
 from volumed.volume.flatten import FlattenVolume
 from volumed.volume.startup import Startup
 
@@ -87,6 +87,7 @@ class BackendWorker:
         self._reporter = Reporter(
             self._about(conf[name], name), self._driver.capabilities, self._send, conf.capability_interval
         )
+        self._exports = ExportKeeper(self._backend, self._locks)
         self._lanes, self._engine = self._make_engine()
         self._sweep = Sweep(self.host, conf.operations.sweep_interval, self._look)
         self._watch = Sweep(f"calls of {self.host}", WATCH_INTERVAL, self._look_at_calls)
@@ -100,10 +101,6 @@ class BackendWorker:
         )
         self.connections = Connections(database, self.host, self._ends, self.wake, conf.rpc.response_timeout)
         self._looked = False
-        #: Whether the exports were what the rows want when they were last compared.
-        self._settled = False
-        #: Why the target does not work although the backend was up already.
-        self._trouble: str | None = None
 
     def _make_engine(self) -> tuple[Lanes, Engine]:
         workers = {
@@ -127,7 +124,9 @@ class BackendWorker:
 
     def _procedures(self) -> Sequence[Procedure]:
         count_gigabytes = not self._conf.quota.no_snapshot_gb_quota
-        known = kinds.procedures(self._backend, self._reporter, self._unsettle, self._wake_queued, count_gigabytes)
+        known = kinds.procedures(
+            self._backend, self._reporter, self._exports.unsettle, self._wake_queued, count_gigabytes
+        )
         return (*known, self.examiner.repairs)
 
     def start(self) -> None:
@@ -147,7 +146,7 @@ class BackendWorker:
         self._reporter.start()
         self._sweep.start()
         self._watch.start()
-        self._look_at_target()
+        self._exports.start()
 
     @property
     def driver(self) -> Driver:
@@ -156,7 +155,7 @@ class BackendWorker:
 
     def state(self) -> tuple[str, str | None]:
         """``up``, ``starting`` or ``down``, with the reason."""
-        return ("down", self._trouble) if self._trouble else self._startup.state()
+        return ("down", trouble) if (trouble := self._exports.trouble) else self._startup.state()
 
     def wake(self, operation_id: str, lane: str = SHORT) -> None:
         """Run the operation if there is something to run."""
@@ -184,32 +183,13 @@ class BackendWorker:
         self._startup.stop()
         self._sweep.stop()
         self._watch.stop()
+        self._exports.stop()
         if not self._lanes.stop(timeout):
             self._engine.stop()
             LOG.warning("%s stops with work under way; the next start goes on with it", self.host)
         self._reporter.stop()
         self._ends.stop()
         self._driver.close()
-
-    def check_target(self) -> None:
-        """Restore what the target lost, or what could not be restored before; say ``down`` while it does not work."""
-        if self._startup.state()[0] == "up":
-            self._look_at_target()
-
-    def _unsettle(self) -> None:
-        self._settled = False
-
-    def _look_at_target(self) -> None:
-        try:
-            if self._driver.check_health() or not self._settled:
-                self._settled = False
-                self._settled = exports.reconcile(self._backend, self._locks)
-        except BackendError as error:
-            if self._trouble != str(error):
-                LOG.error("the target of %s does not work, it is looked after on and on: %s", self.host, error)
-            self._trouble = str(error)
-        else:
-            self._trouble = None
 
     def _look(self) -> None:
         age = self._conf.operations.sweep_age if self._looked else 0.0

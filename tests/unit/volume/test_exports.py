@@ -1,5 +1,6 @@
 """Exports follow the rows: only what differs is touched, under its lock, and what fails is said."""
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from volumed.driver.interface import Access, Owner, VolumeRef
 from volumed.driver.registry import Setup
 from volumed.operations.locks import Claims, NodeLocks
 from volumed.volume.backend import Backend
+from volumed.volume.export_keeper import ExportKeeper
 from volumed.volume.exports import lock_of, reconcile
 
 HOST = "node@file"
@@ -178,3 +180,48 @@ def test_where_volumes_are_exported_from_their_creation_on_whole_ones_are(
     assert all(export.usernames == frozenset() for export in node.driver.exports().values())
     database.write(volumes.remove, whole[0])
     assert node.reconcile() == (True, [f"remove {whole[0]}"])
+
+
+# --- the keeper -------------------------------------------------------------------------------------------------------
+
+
+def test_an_access_that_ends_while_its_export_is_restored_is_taken_away_by_the_next_look(node: Node) -> None:
+    volume = node.volume()
+    attachment = node.attachment(volume, "attaching")
+    keeper = ExportKeeper(node.backend, node.locks)
+
+    def ends_meanwhile(ref: VolumeRef, accesses: list[Access]) -> None:
+        node.database.write(attachments.remove, attachment)
+        keeper.unsettle()
+        node.driver.driver.ensure_export(ref, accesses)
+
+    node.driver.ensure_export = ends_meanwhile
+    keeper.look()
+    assert set(node.driver.exports()) == {volume}
+    keeper.look()
+    assert node.driver.exports() == {}
+    node.driver.touched.clear()
+    keeper.look()
+    assert node.driver.touched == []
+
+
+def test_exports_are_compared_soon_after_they_were_unsettled_and_until_they_are_settled(node: Node) -> None:
+    volume = node.volume()
+    attachment = node.attachment(volume)
+    keeper = ExportKeeper(node.backend, node.locks)
+    keeper.start()
+    try:
+        until(lambda: set(node.driver.exports()) == {volume})
+        with node.locks.holding(Claims(exclusive=[lock_of(volume)]), patience=0):
+            node.database.write(attachments.remove, attachment)
+            keeper.unsettle()
+        until(lambda: node.driver.exports() == {})
+    finally:
+        keeper.stop()
+
+
+def until(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
