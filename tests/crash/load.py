@@ -16,7 +16,7 @@ import requests
 
 from tests.crash.history import Attached, Cancelled, Created, Deleted, Detached, Entry, Extended, Kind, Written
 from tests.lab import initiator
-from tests.lab.daemon import Daemon, Session
+from tests.lab.daemon import Daemon, Session, pauses
 from tests.lab.initiator import Connection
 
 #: Seconds after which an answer, or the end of an operation, is overdue whatever dies meanwhile.
@@ -274,13 +274,13 @@ class Client:
         """Wait for the operation's end, having cancelled it now and then; whether it succeeded."""
         if self._cancels() if cancels is None else cancels:
             self._cancel(operation)
-        deadline = time.monotonic() + OVERDUE
+        deadline, pause = time.monotonic() + OVERDUE, pauses()
         while True:
             found = self._ask("GET", f"/operations/{operation}").json()["operation"]
             if found["state"] in ("succeeded", "failed"):
                 return bool(found["state"] == "succeeded")
             assert time.monotonic() < deadline, found
-            time.sleep(0.02)
+            time.sleep(next(pause))
 
     def _cancel(self, operation: str, rest: Session | None = None) -> None:
         """Ask for its cancellation; refused when it has ended or cannot go back."""

@@ -36,6 +36,14 @@ _WATCHED = (sys.executable, "-P", watched.__file__)
 _URL = re.compile(r"^volumed serves (https?://\S+)", re.MULTILINE)
 
 
+def pauses() -> Iterator[float]:
+    """Seconds between two looks at what takes a moment; they grow, so that waiting keeps nobody from his work."""
+    pause = 0.02
+    while True:
+        yield pause
+        pause = min(0.2, 1.3 * pause)
+
+
 class Daemon:
     """One ``volumed up``: start, kill, start again. ``url`` ends without ``/v3`` and keeps its port over restarts."""
 
@@ -217,22 +225,23 @@ class Session(requests.Session):
     def wait_for_status(self, path: str, status: str, patience: float = PATIENCE) -> dict[str, Any]:
         """Wait until the resource at ``path`` (``/volumes/ID``) has ``status``; an error status fails at once."""
         deadline = time.monotonic() + patience
-        while True:
+        for pause in pauses():
             answer = self.get(path)
             assert answer.status_code == 200, answer.text
             resource = dict(next(iter(answer.json().values())))
             if resource["status"] == status:
                 return resource
             if resource["status"].startswith("error") or time.monotonic() > deadline:
-                raise AssertionError(f"{path} is {resource['status']}, not {status}: {resource}")
-            time.sleep(0.02)
+                break
+            time.sleep(pause)
+        raise AssertionError(f"{path} is {resource['status']}, not {status}: {resource}")
 
     def wait_until_gone(self, path: str, patience: float = PATIENCE) -> None:
         """Wait until ``path`` answers 404."""
-        deadline = time.monotonic() + patience
+        deadline, pause = time.monotonic() + patience, pauses()
         while (answer := self.get(path)).status_code != 404:
             assert time.monotonic() < deadline, f"{path} is still there: {answer.text}"
-            time.sleep(0.02)
+            time.sleep(next(pause))
 
 
 def refused(

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import requests
 
-from tests.lab.daemon import Session
+from tests.lab.daemon import Session, pauses
 from tests.lab.faulty_driver import Faults
 from tests.lab.nursery import ForkedDaemon, make_forked
 from tests.lab.outside import Outside
@@ -112,10 +112,10 @@ class Fleet:
 
     def until(self, look: Callable[[], Any]) -> Any:
         """Wait until ``look`` finds something; what it finds."""
-        deadline = time.monotonic() + 60
+        deadline, pause = time.monotonic() + 60, pauses()
         while not (found := look()):
             assert time.monotonic() < deadline, self.daemon.output()
-            time.sleep(0.02)
+            time.sleep(next(pause))
         return found
 
     @contextmanager

@@ -40,6 +40,7 @@ class Node:
 
     def __init__(self, machine: Machine, kind: str) -> None:
         self.machine = machine
+        self._said: list[bytes] = []
         self.machine.check(["vgcreate", "-q", "vg", "/dev/ubda"])
         self.machine.check(["mkfs.ext4", "-q", "/dev/ubdb"])
         self._mount()
@@ -47,7 +48,7 @@ class Node:
 
     def start(self) -> Job:
         """``volumed up``, until it serves."""
-        said: list[bytes] = []
+        said = self._said = []
         serves = threading.Event()
 
         def hear(stream: int, data: bytes) -> None:
@@ -65,7 +66,7 @@ class Node:
 
     def client(self, step: str) -> None:
         done = self.machine.run([sys.executable, "-I", node_client.__file__, URL, step], timeout=PATIENCE * 2)
-        assert done.status == 0, done.complaint
+        assert done.status == 0, f"{done.complaint}\n{b''.join(self._said).decode()}"
 
     def volumes(self) -> set[str]:
         return set(self.machine.check(["lvs", "--noheadings", "-o", "lv_name", "vg"]).split())
