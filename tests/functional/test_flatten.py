@@ -84,3 +84,17 @@ def test_what_can_never_be_flattened_ends_failed_and_the_volume_stays_as_it_is(f
     assert flatten_of(fleet, copy, "failed")["error"]["type"] == "BackendInvalid"
     fleet.ends(copy, "available")
     fleet.delete(copy)
+
+
+def test_one_that_failed_is_done_again_once_at_a_time(fleet: Fleet) -> None:
+    source = fleet.available()
+    fleet.faults["one"].order("flatten", "BackendInvalid")
+    copy = fleet.available(source_volid=source)
+    failed = flatten_of(fleet, copy, "failed")
+    fleet.faults["one"].order("flatten", None, lasting=True, pause=600, beats=True)
+    path = f"/operations/{failed['id']}/action"
+    again, joined = (fleet.rest.post(path, json={"retry": {}}).json()["operation"] for _ in range(2))
+    assert (again["id"], again["kind"], again["lane"]) == (joined["id"], "volume.flatten", "idle")
+    flatten_of(fleet, copy, "running")
+    fleet.delete(copy)
+    assert fleet.rest.post(path, json={"retry": {}}).status_code == 404

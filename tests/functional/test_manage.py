@@ -286,6 +286,24 @@ def test_an_unmanage_that_fails_is_declared_and_can_be_reset_or_asked_again(flee
     assert is_as_it_was(disk)
 
 
+def test_an_unmanage_that_failed_is_retried_and_a_manage_is_asked_anew(fleet: Fleet, disk: Path) -> None:
+    volume = managed(fleet)
+    fleet.faults["one"].order("unmanage", "BackendBusy", lasting=True)
+    act(fleet, f"/volumes/{volume}", "os-unmanage").raise_for_status()
+    fleet.ends(volume, "error_unmanaging")
+    fleet.faults["one"].clear()
+    path = f"/operations/{fleet.operation('volume.unmanage', volume)['id']}/action"
+    fleet.rest.post(path, json={"retry": {}}).raise_for_status()
+    fleet.rest.wait_until_gone(f"/volumes/{volume}")
+    assert is_as_it_was(disk)
+    fleet.faults["one"].order("manage", "BackendUnreachable")
+    volume = str(manage(fleet).json()["volume"]["id"])
+    fleet.ends(volume, "error")
+    failed = fleet.operation("volume.manage", volume)["id"]
+    refused = fleet.rest.post(f"/operations/{failed}/action", json={"retry": {}})
+    assert (refused.status_code, "delete the volume, and manage it again" in refused.text) == (400, True)
+
+
 def test_a_snapshot_that_fails_ends_as_declared(fleet: Fleet, disk: Path) -> None:
     body = {"volume_id": fleet.available(2), "ref": disk.name}
     fleet.faults["one"].order("manage_snapshot", "BackendUnreachable", after=True)
@@ -302,7 +320,9 @@ def test_a_snapshot_that_fails_ends_as_declared(fleet: Fleet, disk: Path) -> Non
     assert act(fleet, snapshot, "os-unmanage").status_code == 202
     fleet.rest.wait_for_status(snapshot, "error_unmanaging")
     fleet.faults["one"].clear()
-    unmanaged(fleet, snapshot)
+    path = f"/operations/{fleet.operation('snapshot.unmanage')['id']}/action"
+    fleet.rest.post(path, json={"retry": {}}).raise_for_status()
+    fleet.rest.wait_until_gone(snapshot)
     assert is_as_it_was(disk)
 
 

@@ -37,7 +37,7 @@ def _run(*statuses: StrEnum, join: StrEnum | None = None, cancel: Collection[Str
 
 
 #: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``).
-#: ``create_again``, ``extend_again`` and ``revert_again`` are retries of what failed.
+#: ``create_again``, ``extend_again``, ``revert_again`` and ``flatten_again`` are retries of what failed.
 VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "delete": _run(
         *(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_MANAGING), join=_V.DELETING
@@ -53,6 +53,7 @@ VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "revert": _run(_V.AVAILABLE),
     "revert_again": _run(_V.ERROR),
     "extend_online": _run(_V.AVAILABLE, _V.IN_USE),
+    "flatten_again": _run(_V.AVAILABLE, _V.RESERVED, _V.ATTACHING, _V.IN_USE, _V.DETACHING),
     "snapshot": _run(_V.AVAILABLE, _V.IN_USE),
     "clone": _run(_V.AVAILABLE, _V.IN_USE),
     "attach": _run(_V.AVAILABLE),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from volumed.api.accept import attachments, reverts, snapshots, volume_actions, volumes
+from volumed.api.accept import attachments, manage, reverts, snapshots, volume_actions, volumes
 from volumed.api.accept.reverts import Reversion
 from volumed.api.accept.transaction import enqueue
 from volumed.api.accept.volume_actions import Extension
@@ -48,6 +48,10 @@ def repeat(tx: Connection, caller: RequestContext, settings: Settings, asked: Re
             return volume_actions.extend(tx, caller, settings, extension)
         case "volume.revert":
             return reverts.revert(tx, caller, Reversion(resource_id, args["snapshot_id"], new_id, again=True))
+        case "volume.flatten":
+            return volume_actions.flatten_again(tx, caller, failed, new_id)
+        case "volume.unmanage":
+            return manage.unmanage(tx, caller, resource_id, new_id)
         case "volume.reset":
             return volume_actions.reset(tx, caller, resource_id, VolumeStatus(args["status"]), new_id)
         case "snapshot.create":
@@ -56,13 +60,18 @@ def repeat(tx: Connection, caller: RequestContext, settings: Settings, asked: Re
             return snapshots.delete(tx, caller, resource_id, new_id)
         case "snapshot.reset":
             return snapshots.reset(tx, caller, resource_id, SnapshotStatus(args["status"]), new_id)
+        case "snapshot.unmanage":
+            return manage.unmanage_snapshot(tx, caller, resource_id, new_id)
         case "attachment.attach":
             return attachments.connect(tx, caller, resource_id, args["connector"], args["mode"], new_id)
         case "attachment.detach":
             return attachments.delete(tx, caller, resource_id, new_id)
         case kind if kind == REPAIR:
             return _repair_again(tx, caller, failed, new_id)
-    reason = "the doctor finds what it left, and repairs it"
+        case "volume.manage" | "snapshot.manage":
+            reason = f"its size is asked of the backend first: delete the {failed.resource_type}, and manage it again"
+        case _:
+            reason = "the doctor finds what it left, and repairs it"
     raise NotRepeatable(operation_id=failed.id, kind=failed.kind, reason=reason)
 
 

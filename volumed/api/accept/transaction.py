@@ -94,15 +94,15 @@ def recall(tier: Tier, req: ApiRequest) -> None:
         _answer_repeat(tier, owner, req)
 
 
-def enqueue(tx: Connection, new: NewOperation) -> str:
+def enqueue(tx: Connection, new: NewOperation, live_key: str | None = None) -> str:
     """Insert the request's operation; its id. The resource's row was taken before, so a live one is a rare race.
 
-    Raises ``ServiceRemoved`` where nobody would ever take it.
+    ``live_key``: what it holds in place of its resource. Raises ``ServiceRemoved`` where nobody would ever take it.
     """
     if new.queue != operations.SCHEDULER_QUEUE and not services.is_known(tx, new.queue):
         raise ServiceRemoved(host=new.queue)
     try:
-        operations.add(tx, new)
+        operations.add(tx, new, live_key)
     except IntegrityError as error:
         raise _LiveKeyTaken(new) from error
     return new.id

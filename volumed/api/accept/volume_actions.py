@@ -13,7 +13,7 @@ from volumed.db.operations import NewOperation
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import HasDependents, Invalid, InvalidStatus, SetByAdministrator
-from volumed.model.records import Volume
+from volumed.model.records import Operation, Volume
 from volumed.model.requests import judge
 from volumed.model.states import VolumeStatus
 from volumed.operations import notifications
@@ -125,6 +125,16 @@ def reset(tx: Connection, caller: RequestContext, volume_id: str, to: VolumeStat
         raise Invalid(reason=f"Invalid volume: volume {volume_id} is on no backend, so it can only be deleted.")
     new = on_volume("volume.reset", caller, operation_id, volume, {"status": to})
     return Accepted(enqueue(tx, new), volume.host)
+
+
+def flatten_again(tx: Connection, caller: RequestContext, failed: Operation, operation_id: str) -> Accepted:
+    """Have the volume flattened after all, or join who does; it holds the volume against nobody, as the first did."""
+    volume = _taken(tx, failed.volume_id, project_of(caller))
+    judge("volume", volume.id, "flatten_again", volume.status)
+    if (live := operations.flatten_of(tx, volume.id)) is not None:
+        return Accepted(live.id, volume.host)
+    new = on_volume(failed.kind, caller, operation_id, volume, failed.args, failed.lane)
+    return Accepted(enqueue(tx, new, live_key=operation_id), volume.host)
 
 
 def _taken(tx: Connection, volume_id: str, project_id: str | None = None) -> Volume:

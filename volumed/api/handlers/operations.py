@@ -21,7 +21,7 @@ from volumed.db import events, operations, volumes
 from volumed.model.errors import Invalid, NotFound
 from volumed.model.records import Json, Operation
 from volumed.model.states import OperationState
-from volumed.operations.lanes import LONG
+from volumed.operations.lanes import IDLE, LONG
 
 _SORT_KEYS: Final = {"created_at": "created_at", "updated_at": "updated_at", "id": "id", "state": "state"}
 _EQUAL: Final = {
@@ -109,7 +109,7 @@ class Operations:
             return found.id
         if found.kind == "volume.create":
             tier.scheduler.create_volume(req.caller, found.volume_id, accepted.operation_id)
-        elif accepted.host is not None:
+        elif accepted.host is not None and found.lane != IDLE:  # what has time is found by the backend's sweep
             is_long = found.lane == LONG
             tier.volume.wake_operation(req.caller, accepted.host, accepted.operation_id, is_long)
         return accepted.operation_id

@@ -11,7 +11,9 @@ RETRY = "volumed:operation_retry"
 RETRY_ADMIN = "volumed:operation_retry_of_administrators"
 
 #: Kinds of operation that only administrators ask for.
-OF_ADMINISTRATORS = frozenset({"volume.reset", "snapshot.reset", "doctor.repair"})
+OF_ADMINISTRATORS = frozenset(
+    {"volume.reset", "snapshot.reset", "volume.unmanage", "snapshot.unmanage", "doctor.repair"}
+)
 
 _ACTION = ("POST /operations/{operation_id}/action",)
 
@@ -22,5 +24,5 @@ RULES = (
     Rule(QUEUE, ADMIN, "See which service has an operation and where it was tried.", ("GET /operations",)),
     Rule(CANCEL, MEMBER, "Cancel an operation.", _ACTION),
     Rule(RETRY, MEMBER, "Do a failed operation again.", _ACTION),
-    Rule(RETRY_ADMIN, ADMIN, "Do a failed reset or repair again.", _ACTION),
+    Rule(RETRY_ADMIN, ADMIN, "Do a failed reset, unmanage or repair again.", _ACTION),
 )
