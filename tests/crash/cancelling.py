@@ -1,11 +1,13 @@
 """Scenarios of what is asked over a live operation, and of resets: a forced delete cancels and follows a clone."""
 
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import requests
 
 from tests.crash.scenarios import PATIENCE, Scenario, Stage, clean_snapshot, key, prepare_snapshot, remove_volumes
+from volumed.operations.locks import Claims, NodeLocks
 
 #: Seconds that the clone would take: it ends because it is cancelled.
 FOR_EVER = 600.0
@@ -45,6 +47,51 @@ def _clean_cancelled(stage: Stage) -> None:
 
 CANCEL = Scenario(
     "cancel and delete", _prepare_clone, _delete_by_force, _check_cancelled, _clean_cancelled, faulty=True
+)
+
+
+def _extend(stage: Stage) -> dict[str, Any]:
+    query = {"kind": "volume.extend", "resource_id": stage.made["volume"], "all_tenants": 1}
+    return dict(stage.rest.get("/operations", params=query).json()["operations"][0])
+
+
+def _prepare_extend(stage: Stage) -> None:
+    """A growth that cannot begin: its volume's lock is somebody else's."""
+    volume = stage.made["volume"] = stage.volume()
+    held = stage.made["held"] = ExitStack()
+    held.enter_context(NodeLocks(stage.daemon.state / "locks").holding(Claims(exclusive=[volume]), patience=0))
+    asked = stage.rest.post(f"/volumes/{volume}/action", json={"os-extend": {"new_size": 2}})
+    assert asked.status_code == 202, asked.text
+    deadline = time.monotonic() + PATIENCE
+    while _extend(stage)["state"] != "waiting":
+        assert time.monotonic() < deadline, _extend(stage)
+        time.sleep(0.02)
+
+
+def _cancel_extend(stage: Stage) -> requests.Response:
+    """Asked once more it may have ended, which is said."""
+    return stage.rest.post(f"/operations/{_extend(stage)['id']}/action", json={"cancel": {}})
+
+
+def _check_extend_cancelled(stage: Stage, answer: requests.Response) -> None:
+    """It never begins, also when its lock is free meanwhile."""
+    stage.made["held"].close()
+    deadline = time.monotonic() + PATIENCE
+    while (found := _extend(stage))["state"] != "failed":
+        assert found["state"] != "succeeded", found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    assert found["error"]["type"] == "Cancelled", found
+    volume = stage.rest.wait_for_status(f"/volumes/{stage.made['volume']}", "available")
+    assert volume["size"] == 1
+
+
+CANCEL_EXTEND = Scenario(
+    "cancel of a growth",
+    _prepare_extend,
+    _cancel_extend,
+    _check_extend_cancelled,
+    clean=remove_volumes("volume"),
 )
 
 
@@ -95,4 +142,4 @@ RESET_SNAPSHOT = Scenario(
     clean=clean_snapshot,
 )
 
-ALL = (CANCEL, RESET, RESET_SNAPSHOT)
+ALL = (CANCEL, CANCEL_EXTEND, RESET, RESET_SNAPSHOT)
