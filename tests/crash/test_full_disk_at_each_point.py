@@ -24,10 +24,14 @@ from tests.lab.nursery import Held
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.timeout(900)]
 
-#: What takes over others' files, which is asked anew where it failed, and what gives them back, which needs no room.
-MANAGING = (scenarios.MANAGE, scenarios.UNMANAGE, scenarios.MANAGE_SNAPSHOT, scenarios.UNMANAGE_SNAPSHOT)
+#: What takes over others' files, which is asked anew where it failed, what gives them back, which needs no room, and a
+#: cancellation of what waits, which is no operation of its own.
+OTHERS = (
+    *(scenarios.MANAGE, scenarios.UNMANAGE, scenarios.MANAGE_SNAPSHOT, scenarios.UNMANAGE_SNAPSHOT),
+    cancelling.CANCEL_EXTEND,
+)
 
-ALL = tuple(each for each in (*scenarios.ALL, *failing.ALL, *cancelling.ALL) if each not in MANAGING)
+ALL = tuple(each for each in (*scenarios.ALL, *failing.ALL, *cancelling.ALL) if each not in OTHERS)
 
 #: Points of the driver and its target.
 OF_THE_DRIVER = ("file.", "tgt.")
