@@ -73,6 +73,28 @@ def gets_in(wanted: initiator.Connection) -> bool:
         return False
 
 
+def test_who_looks_after_tgtd_takes_none_of_its_descriptors(
+    backend: FileBackend, driver: FileDriver, tmp_path: Path
+) -> None:
+    driver.ensure_export(VOLUME, [FIRST])
+    initiator.write_patterns(connection(driver, FIRST), [(7, 0, 8 << 20)])
+    (pid,) = daemons(tmp_path)
+    before = descriptors(pid)
+    for _ in range(20):
+        driver.check_health()
+        successor = backend.driver()
+        successor.do_setup()
+        successor.check_health()
+    deadline = time.monotonic() + 10
+    while (held := descriptors(pid)) != before:
+        assert time.monotonic() < deadline, held
+        time.sleep(0.1)
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def test_a_killed_tgtd_is_started_again_on_its_port_and_says_that_exports_are_lost(
     driver: FileDriver, tmp_path: Path
 ) -> None:

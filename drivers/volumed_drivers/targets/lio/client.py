@@ -27,6 +27,7 @@ from volumed_drivers.targets.lio.requests import (
     send,
     to_words,
 )
+from volumed_drivers.targets.local_sockets import connected
 
 LOG = logging.getLogger(__name__)
 
@@ -128,6 +129,8 @@ class Client:
     def _connect(self) -> socket.socket:
         try:
             return self._connected()
+        except BlockingIOError as error:
+            raise Refused("busy", f"the helper of LIO takes no connection within {TIMEOUT:.0f} s") from error
         except OSError as error:
             if os.geteuid() != 0:
                 reason = f"nobody listens on {self._path} ({error.strerror}): systemctl start volumed-lio.socket"
@@ -136,18 +139,11 @@ class Client:
 
     def _connected(self) -> socket.socket:
         """Connect through the folder's descriptor: a socket's path may have 107 bytes, a state folder's more."""
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        stream.settimeout(TIMEOUT)
+        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                stream.connect(f"/proc/self/fd/{folder}/{self._path.name}")
-            finally:
-                os.close(folder)
-        except OSError:
-            stream.close()
-            raise
-        return stream
+            return connected(f"/proc/self/fd/{folder}/{self._path.name}", TIMEOUT)
+        finally:
+            os.close(folder)
 
     def _started(self) -> socket.socket:
         """Start a helper that outlives us. Of two that are started at once, the second sees the first and ends."""

@@ -64,6 +64,8 @@ class Daemon:
         self._addresses = addresses
         self._port = port
         self._child: subprocess.Popen[bytes] | None = None
+        #: The tgtd that was behind the socket; while it lives, nobody else is.
+        self._found: Process | None = None
 
     @property
     def port(self) -> int:
@@ -79,6 +81,11 @@ class Daemon:
         """The tgtd that answers on our socket, whoever started it."""
         if self._child is not None and self._child.poll() is not None:
             self._child = None
+        if self._found is None or _started(self._found.pid) != self._found.started:
+            self._found = self._behind_the_socket()
+        return self._found
+
+    def _behind_the_socket(self) -> Process | None:
         try:
             pid = self.management.peer()
         except NotListening:

@@ -4,12 +4,15 @@ Knows ``struct tgtadm_req`` and ``struct tgtadm_rsp`` of tgt 1.0.85 (usr/tgtadm.
 knows nothing of volumes. A request takes about 0.2 ms, where a tgtadm process takes 2 ms and shows passwords to ``ps``.
 """
 
+import contextlib
 import os
 import socket
 import struct
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
+
+from volumed_drivers.targets.local_sockets import connected
 
 #: mode, op, lld[64], len, tid, sid, lun, cid, host_no, device_type, ac_dir, pack, force.
 _REQUEST = struct.Struct("=II64sIiQQIIIIII")
@@ -105,9 +108,15 @@ class Management:
         self._name = f"{name}.0"
 
     def peer(self) -> int:
-        """The process id of the tgtd behind the socket, from the kernel. Raises ``NotListening``."""
+        """The process id of the tgtd behind the socket, from the kernel. Raises ``NotListening``.
+
+        It asks for something all the same, and does not wait for the answer: tgtd may keep a connection that ends
+        without a request, and read its end again and again (docs/targets/tgt.md).
+        """
         with self._connect() as stream:
             credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            with contextlib.suppress(OSError):
+                stream.sendall(_request(Mode.PORTAL, Op.SHOW))
         return int(struct.unpack("3i", credentials)[0])
 
     def shut_down(self) -> None:
@@ -194,29 +203,40 @@ class Management:
         force: bool = False,
         words: str = "",
     ) -> str:
-        text = words.encode() + b"\0" if words else b""
-        length = _REQUEST.size + len(text)
-        head = _REQUEST.pack(mode, op, b"iscsi", length, tid, session, lun, connection, 0, 0, 0, 0, force)
+        request = _request(mode, op, tid, lun, session, connection, force, words)
         with self._connect() as stream:
-            code, answer = _exchange(stream, head + text, what)
+            code, answer = _exchange(stream, request, what)
         if code != Code.SUCCESS:
             raise Refused(code, what)
         return answer.rstrip(b"\0").decode(errors="replace")
 
     def _connect(self) -> socket.socket:
         """Connect through the folder's descriptor: a socket's path may have 107 bytes, a state folder's more."""
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        stream.settimeout(TIMEOUT)
         try:
             folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                stream.connect(f"/proc/self/fd/{folder}/{self._name}")
+                return connected(f"/proc/self/fd/{folder}/{self._name}", TIMEOUT)
             finally:
                 os.close(folder)
+        except BlockingIOError as error:
+            raise Unanswered(f"tgtd takes no connection within {TIMEOUT:.0f} s") from error
         except OSError as error:
-            stream.close()
             raise NotListening(f"{self._folder / self._name}: {error.strerror or error}") from error
-        return stream
+
+
+def _request(
+    mode: Mode,
+    op: Op,
+    tid: int = _NO_TID,
+    lun: int = _NO_LUN,
+    session: int = 0,
+    connection: int = 0,
+    force: bool = False,
+    words: str = "",
+) -> bytes:
+    text = words.encode() + b"\0" if words else b""
+    length = _REQUEST.size + len(text)
+    return _REQUEST.pack(mode, op, b"iscsi", length, tid, session, lun, connection, 0, 0, 0, 0, force) + text
 
 
 def _exchange(stream: socket.socket, request: bytes, what: str) -> tuple[int, bytes]:
