@@ -46,7 +46,7 @@ MakeFleet = Callable[..., FleetDaemon]
 
 def until(look: Callable[[], Any]) -> Any:
     """Wait until ``look`` finds something; what it finds."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 2 * PATIENCE
     while not (found := look()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

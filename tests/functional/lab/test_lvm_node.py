@@ -82,6 +82,7 @@ class Node:
 
     def _write(self, path: str, text: str) -> None:
         self.machine.check([sys.executable, "-I", "-c", f"open({path!r}, 'w').write({text!r})"])
+        self.machine.check(["sync"])  # as a configuration is on the disk long before a machine dies
 
 
 @pytest.fixture
