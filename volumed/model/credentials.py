@@ -9,7 +9,7 @@ from volumed.model.records import Json
 #: Letters and digits of a user name and of a password. RFC 7143 (12.1.3) asks for 96 random bits at least.
 LENGTH: Final = 20
 
-#: Without those that are mistaken for others.
+#: Without those that are mistaken for others; nor does a name begin with ``0x`` or ``0b``, a number to LIO.
 _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 

@@ -1,6 +1,6 @@
 """Credentials are taken out of a connection and put in again; what another method says of its user stays."""
 
-from volumed.model.credentials import with_credentials, without_credentials
+from volumed.model.credentials import new_credentials, with_credentials, without_credentials
 
 CHAP = {"auth_method": "CHAP", "auth_username": "name", "auth_password": "word"}
 
@@ -17,3 +17,7 @@ def test_the_user_of_a_ceph_cluster_is_told_as_the_driver_said_it() -> None:
     told = {"driver_volume_type": "rbd", "data": {"name": "pool/volume", "auth_username": "volumed"}}
     assert without_credentials(told) == told
     assert with_credentials(told, {"username": "name", "password": "word"}) == told
+
+
+def test_no_generated_name_is_taken_for_a_number() -> None:
+    assert "0" not in "".join(new_credentials()["username"] for _ in range(500))

@@ -40,11 +40,13 @@ class Stage:
         return VolumeRef(id=f"{self.name}-{role}", size=size, pool=self.lab.pool)
 
     def access(self, user: str, password: str | None = None) -> Access:
+        """One of ``user``, whose name begins with a letter: ``0b...`` would be a number to some targets."""
+        name = f"{user}-{self.name}"
         return Access(
-            attachment_id=f"{self.name}-{user}",
-            initiator=self.lab.data.initiator(f"{self.name}-{user}"),
+            attachment_id=name,
+            initiator=self.lab.data.initiator(name),
             read_only=False,
-            username=f"{self.name}-{user}",
+            username=name,
             password=password or f"secret-of-{user}-123",
         )
 

@@ -30,6 +30,8 @@ _PORTAL = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\]):\d{1,5}")
 _PATH = re.compile(r"/[^\x00-\x1f,\x7f]{1,254}")
 #: LIO takes 255 bytes, and "NULL" at the beginning for none at all.
 _SECRET = re.compile(r"(?!NULL)[\x21-\x7e]{1,255}")
+#: What an initiator says is a number to LIO where it begins so, its user name too (RFC 7143, 6.1): it never matches.
+_USER = re.compile(rf"(?!0[xXbB]){_SECRET.pattern}")
 
 Kind = Literal["busy", "invalid", "not_found", "unreachable"]
 
@@ -169,7 +171,7 @@ def _check_apply(request: Apply) -> None:
     _is("authenticates", bool, request.authenticates)
     for acl in request.acls:
         _fits("initiator's name", _NAME, acl.initiator)
-        _fits("user name", _SECRET, acl.username, secret=True)
+        _fits("user name", _USER, acl.username, secret=True)
         _fits("password", _SECRET, acl.password, secret=True)
         _is("read only", bool, acl.read_only)
     names = [acl.initiator for acl in request.acls]
