@@ -6,7 +6,16 @@ from typing import Any
 
 import requests
 
-from tests.crash.scenarios import PATIENCE, Scenario, Stage, clean_snapshot, key, prepare_snapshot, remove_volumes
+from tests.crash.scenarios import (
+    PATIENCE,
+    Scenario,
+    Stage,
+    clean_snapshot,
+    key,
+    operations_of,
+    prepare_snapshot,
+    remove_volumes,
+)
 from volumed.operations.locks import Claims, NodeLocks
 
 #: Seconds that the clone would take: it ends because it is cancelled.
@@ -15,8 +24,7 @@ FOR_EVER = 600.0
 
 def _clone(stage: Stage) -> dict[str, Any]:
     """The create of the clone, as its operation shows it."""
-    query = {"kind": "volume.create", "resource_id": stage.made["clone"], "all_tenants": 1}
-    return dict(stage.rest.get("/operations", params=query).json()["operations"][0])
+    return operations_of(stage, kind="volume.create", resource_id=stage.made["clone"])[0]
 
 
 def _prepare_clone(stage: Stage) -> None:
@@ -51,8 +59,7 @@ CANCEL = Scenario(
 
 
 def _extend(stage: Stage) -> dict[str, Any]:
-    query = {"kind": "volume.extend", "resource_id": stage.made["volume"], "all_tenants": 1}
-    return dict(stage.rest.get("/operations", params=query).json()["operations"][0])
+    return operations_of(stage, kind="volume.extend", resource_id=stage.made["volume"])[0]
 
 
 def _prepare_extend(stage: Stage) -> None:

@@ -10,11 +10,11 @@ from volumed_drivers.targets.local_sockets import connected
 
 
 def test_a_listener_that_takes_no_connection_is_waited_for_and_nobody_is_not(tmp_path: Path) -> None:
-    path = str(tmp_path / "socket")
+    path = tmp_path / "socket"
     with pytest.raises(FileNotFoundError):
         connected(path, 1)
     with closing(socket.socket(socket.AF_UNIX)) as listener, ExitStack() as streams:
-        listener.bind(path)
+        listener.bind(str(path))
         with pytest.raises(ConnectionRefusedError):
             connected(path, 1)
         listener.listen(0)

@@ -128,7 +128,7 @@ class Client:
 
     def _connect(self) -> socket.socket:
         try:
-            return self._connected()
+            return connected(self._path, TIMEOUT)
         except BlockingIOError as error:
             raise Refused("busy", f"the helper of LIO takes no connection within {TIMEOUT:.0f} s") from error
         except OSError as error:
@@ -136,14 +136,6 @@ class Client:
                 reason = f"nobody listens on {self._path} ({error.strerror}): systemctl start volumed-lio.socket"
                 raise Refused("unreachable", reason) from error
         return self._started()
-
-    def _connected(self) -> socket.socket:
-        """Connect through the folder's descriptor: a socket's path may have 107 bytes, a state folder's more."""
-        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return connected(f"/proc/self/fd/{folder}/{self._path.name}", TIMEOUT)
-        finally:
-            os.close(folder)
 
     def _started(self) -> socket.socket:
         """Start a helper that outlives us. Of two that are started at once, the second sees the first and ends."""
@@ -160,7 +152,7 @@ class Client:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             try:
-                stream = self._connected()
+                stream = connected(self._path, TIMEOUT)
             except OSError:
                 status = child.poll()
                 if status:

@@ -5,7 +5,6 @@ knows nothing of volumes. A request takes about 0.2 ms, where a tgtadm process t
 """
 
 import contextlib
-import os
 import socket
 import struct
 from enum import IntEnum
@@ -104,8 +103,7 @@ class Management:
     """The requests that are used, each with its words. ``folder`` holds the socket ``name``.0 of one tgtd."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = f"{name}.0"
+        self._socket = folder / f"{name}.0"
 
     def peer(self) -> int:
         """The process id of the tgtd behind the socket, from the kernel. Raises ``NotListening``.
@@ -121,57 +119,57 @@ class Management:
 
     def shut_down(self) -> None:
         """Ask tgtd to end. Refused with ``DRIVER_ACTIVE`` while it has targets."""
-        self._request("end", Mode.SYSTEM, Op.DELETE)
+        self._ask("end", _request(Mode.SYSTEM, Op.DELETE))
 
     def new_target(self, tid: int, name: str) -> None:
-        self._request("make a target", Mode.TARGET, Op.NEW, tid=tid, words=f"targetname={name}")
+        self._ask("make a target", _request(Mode.TARGET, Op.NEW, tid=tid, words=f"targetname={name}"))
 
     def delete_target(self, tid: int, force: bool = False) -> None:
         """Delete the target with its LUNs; its accounts stay."""
-        self._request("delete a target", Mode.TARGET, Op.DELETE, tid=tid, force=force)
+        self._ask("delete a target", _request(Mode.TARGET, Op.DELETE, tid=tid, force=force))
 
     def show_targets(self) -> str:
-        return self._request("list targets", Mode.TARGET, Op.SHOW)
+        return self._ask("list targets", _request(Mode.TARGET, Op.SHOW))
 
     def show_portals(self) -> str:
-        return self._request("list portals", Mode.PORTAL, Op.SHOW)
+        return self._ask("list portals", _request(Mode.PORTAL, Op.SHOW))
 
     def new_portal(self, portal: str) -> None:
-        self._request("make a portal", Mode.PORTAL, Op.NEW, words=f"portal={portal}")
+        self._ask("make a portal", _request(Mode.PORTAL, Op.NEW, words=f"portal={portal}"))
 
     def show_accounts(self) -> str:
-        return self._request("list accounts", Mode.ACCOUNT, Op.SHOW)
+        return self._ask("list accounts", _request(Mode.ACCOUNT, Op.SHOW))
 
     def new_lun(self, tid: int, lun: int, path: str) -> None:
-        self._request("make a LUN", Mode.DEVICE, Op.NEW, tid=tid, lun=lun, words=f"path={path}")
+        self._ask("make a LUN", _request(Mode.DEVICE, Op.NEW, tid=tid, lun=lun, words=f"path={path}"))
 
     def update_lun(self, tid: int, lun: int, parameters: str) -> None:
-        self._request("change a LUN", Mode.DEVICE, Op.UPDATE, tid=tid, lun=lun, words=parameters)
+        self._ask("change a LUN", _request(Mode.DEVICE, Op.UPDATE, tid=tid, lun=lun, words=parameters))
 
     def delete_lun(self, tid: int, lun: int) -> None:
-        self._request("delete a LUN", Mode.DEVICE, Op.DELETE, tid=tid, lun=lun)
+        self._ask("delete a LUN", _request(Mode.DEVICE, Op.DELETE, tid=tid, lun=lun))
 
     def allow(self, tid: int, initiator: str) -> None:
         """Let ``initiator`` in; ``ALL`` is every initiator."""
-        self._request("allow an initiator", Mode.TARGET, Op.BIND, tid=tid, words=_acl(initiator))
+        self._ask("allow an initiator", _request(Mode.TARGET, Op.BIND, tid=tid, words=_acl(initiator)))
 
     def disallow(self, tid: int, initiator: str) -> None:
-        self._request("disallow an initiator", Mode.TARGET, Op.UNBIND, tid=tid, words=_acl(initiator))
+        self._ask("disallow an initiator", _request(Mode.TARGET, Op.UNBIND, tid=tid, words=_acl(initiator)))
 
     def new_account(self, username: str, password: str) -> None:
-        self._request("make an account", Mode.ACCOUNT, Op.NEW, words=f"user={username},password={password}")
+        self._ask("make an account", _request(Mode.ACCOUNT, Op.NEW, words=f"user={username},password={password}"))
 
     def delete_account(self, username: str) -> None:
         """Delete the account, in every target that it is bound to."""
-        self._request("delete an account", Mode.ACCOUNT, Op.DELETE, words=f"user={username}")
+        self._ask("delete an account", _request(Mode.ACCOUNT, Op.DELETE, words=f"user={username}"))
 
     def bind_account(self, tid: int, username: str) -> None:
-        self._request("bind an account", Mode.ACCOUNT, Op.BIND, tid=tid, words=f"user={username}")
+        self._ask("bind an account", _request(Mode.ACCOUNT, Op.BIND, tid=tid, words=f"user={username}"))
 
     def connections(self, tid: int) -> list[Connection]:
         """Every connection that is logged in to the target."""
         found, session, number = [], 0, 0
-        for line in self._request("list connections", Mode.CONNECTION, Op.SHOW, tid=tid).splitlines():
+        for line in self._ask("list connections", _request(Mode.CONNECTION, Op.SHOW, tid=tid)).splitlines():
             key, _, value = line.strip().partition(": ")
             if key == "Session":
                 session = int(value)
@@ -182,28 +180,11 @@ class Management:
         return found
 
     def cut(self, tid: int, connection: Connection) -> None:
-        self._request(
-            "cut a connection",
-            Mode.CONNECTION,
-            Op.DELETE,
-            tid=tid,
-            session=connection.session,
-            connection=connection.connection,
-        )
+        session, number = connection.session, connection.connection
+        request = _request(Mode.CONNECTION, Op.DELETE, tid=tid, session=session, connection=number)
+        self._ask("cut a connection", request)
 
-    def _request(
-        self,
-        what: str,
-        mode: Mode,
-        op: Op,
-        tid: int = _NO_TID,
-        lun: int = _NO_LUN,
-        session: int = 0,
-        connection: int = 0,
-        force: bool = False,
-        words: str = "",
-    ) -> str:
-        request = _request(mode, op, tid, lun, session, connection, force, words)
+    def _ask(self, what: str, request: bytes) -> str:
         with self._connect() as stream:
             code, answer = _exchange(stream, request, what)
         if code != Code.SUCCESS:
@@ -211,17 +192,12 @@ class Management:
         return answer.rstrip(b"\0").decode(errors="replace")
 
     def _connect(self) -> socket.socket:
-        """Connect through the folder's descriptor: a socket's path may have 107 bytes, a state folder's more."""
         try:
-            folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                return connected(f"/proc/self/fd/{folder}/{self._name}", TIMEOUT)
-            finally:
-                os.close(folder)
+            return connected(self._socket, TIMEOUT)
         except BlockingIOError as error:
             raise Unanswered(f"tgtd takes no connection within {TIMEOUT:.0f} s") from error
         except OSError as error:
-            raise NotListening(f"{self._folder / self._name}: {error.strerror or error}") from error
+            raise NotListening(f"{self._socket}: {error.strerror or error}") from error
 
 
 def _request(
