@@ -44,7 +44,7 @@ def test_it_is_in_nobodys_way_and_goes_on_after_failures_and_a_kill(fleet: Fleet
     fleet.faults["one"].order("flatten", "BackendUnreachable", times=4)  # more than forward_retries
     fleet.faults["one"].order("flatten", None, lasting=True, pause=600, beats=True)
     copy = fleet.available(source_volid=source)
-    fleet.until(lambda: "done_bytes" in flatten_of(fleet, copy, "running")["timeline"][-1])
+    fleet.until(lambda: (timeline := flatten_of(fleet, copy, "running")["timeline"]) and "done_bytes" in timeline[-1])
     fleet.available(source_volid=copy)
     attached = fleet.attach(copy)
     assert attached.status_code == 200, attached.text

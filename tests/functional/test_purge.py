@@ -64,7 +64,7 @@ def test_a_long_purge_tells_its_progress_and_holds_up_no_copy(fleet: Fleet) -> N
         fleet.delete(volume_id)
     running = purge_once(fleet, going[0], "running")
     assert (running["lane"], purge_of(fleet, going[1])["state"]) == ("idle", "queued")
-    fleet.until(lambda: "done_bytes" in purge_of(fleet, going[0])["timeline"][-1])
+    fleet.until(lambda: (timeline := purge_of(fleet, going[0])["timeline"]) and "done_bytes" in timeline[-1])
     fleet.available(source_volid=source)
     answer = fleet.rest.post(f"/operations/{running['id']}/action", json={"cancel": {}})
     assert answer.status_code == 400, answer.text
