@@ -1,7 +1,7 @@
 # Every command of a developer. Each makes the environment first when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guest demo demo-fleet test test-lvm test-rbd crash crash-lvm crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm docs clean
+.PHONY: help setup setup-guest demo demo-fleet test test-lvm test-rbd crash crash-lvm crash-rbd crash-fleet soak soak-fleet lint bench bench-recovery bench-fleet bench-lvm bench-rbd docs clean
 
 # A suite starts hundreds of interpreters: none of them compiles what the one before it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
@@ -79,6 +79,9 @@ bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CP
 
 bench-lvm: setup-guest  ## the LVM driver and LIO on a kernel of its own, beside bare LVM commands and writes of configfs
 	@$(BIN)/python -m bench lvm lio
+
+bench-rbd: setup  ## the RBD driver beside bare librbd on a real cluster, and with thousands of images
+	@$(BIN)/python -m bench rbd rbd-rest rbd-images
 
 docs: setup  ## generate the sample configuration, the sample policy and the references
 	$(BIN)/python -m volumed.cmd.generate

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import creates, doctor, fleet, lio, lists, lvm, placements, recovery, rpc, safety, starts, statements
+from bench import creates, doctor, fleet, lio, lists, lvm, placements, rbd, recovery, rpc, safety, starts, statements
 from bench.figure import Figure, print_table
 
 FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -35,6 +35,9 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "fleet-memory": fleet.memory,
     "lio": lio.exports,
     "lvm": lvm.measure,
+    "rbd": rbd.driver,
+    "rbd-rest": rbd.rest,
+    "rbd-images": rbd.images,
 }
 
 

@@ -134,13 +134,13 @@ def request(connection: HTTPConnection, method: str, path: str, body: Any = None
 
 
 @contextmanager
-def running(command: Sequence[str] = COMMAND) -> Iterator[Daemon]:
-    """A server in a fresh folder, without quota; nothing of it is left afterwards."""
+def running(command: Sequence[str] = COMMAND, configuration: str = UNLIMITED) -> Iterator[Daemon]:
+    """A server in a fresh folder, by default without quota; nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="volumed-bench-"))
     daemon = Daemon(folder, command)
     try:
         daemon.state.mkdir()
-        (daemon.state / "volumed.conf").write_text(UNLIMITED)
+        (daemon.state / "volumed.conf").write_text(configuration)
         daemon.start()
         yield daemon
     finally:

@@ -24,14 +24,12 @@ from tests.lab.nursery import Held
 
 pytestmark = [pytest.mark.part("tgtd"), pytest.mark.slow, pytest.mark.timeout(900)]
 
-#: What takes over others' files, which is asked anew where it failed, what gives them back, which needs no room, and a
-#: cancellation of what waits, which is no operation of its own.
-OTHERS = (
-    *(scenarios.MANAGE, scenarios.UNMANAGE, scenarios.MANAGE_SNAPSHOT, scenarios.UNMANAGE_SNAPSHOT),
-    cancelling.CANCEL_EXTEND,
-)
+#: A cancellation of what waits is no operation of its own.
+ALL = tuple(each for each in (*scenarios.ALL, *failing.ALL, *cancelling.ALL) if each is not cancelling.CANCEL_EXTEND)
 
-ALL = tuple(each for each in (*scenarios.ALL, *failing.ALL, *cancelling.ALL) if each not in OTHERS)
+#: What takes over others' files and gives them back, and all the rest.
+MANAGING = (scenarios.MANAGE, scenarios.UNMANAGE, scenarios.MANAGE_SNAPSHOT, scenarios.UNMANAGE_SNAPSHOT)
+OWN = tuple(each for each in ALL if each not in MANAGING)
 
 #: Points of the driver and its target.
 OF_THE_DRIVER = ("file.", "tgt.")
@@ -39,12 +37,15 @@ OF_THE_DRIVER = ("file.", "tgt.")
 #: Points before something that needs a block or a file; whatever comes later needs neither.
 CREATING = {"file.create.before"}
 COPYING = {"file.copy.before", "file.copy.cleared", "file.copy.opened"}
+NOTING = {"file.note.before"}
 NEEDING_ROOM = {
     "create": CREATING,
     "clone": COPYING,
     "create from snapshot": COPYING,
     "snapshot": COPYING,
     "revert": COPYING,
+    "manage": NOTING,
+    "manage snapshot": NOTING,
 }
 
 #: On XFS a new name may need a block, too.
@@ -65,10 +66,11 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.part("mkfs.ext4")
-def test_a_pool_that_fills_up_at_each_point(folder: Path, cases: list[str]) -> None:
+@pytest.mark.parametrize("some", [OWN, pytest.param(MANAGING, marks=pytest.mark.full)], ids=["own", "managing"])
+def test_a_pool_that_fills_up_at_each_point(folder: Path, cases: list[str], some: tuple[Scenario, ...]) -> None:
     with small_ext4(folder, MEBIBYTES, FILES) as disk, daemon_with(folder / "state", disk / "pool") as daemon:
         ground = Ground(daemon, disk)
-        for scenario in ALL:
+        for scenario in some:
             assert _failing_points(ground, scenario, cases) == NEEDING_ROOM.get(scenario.name, set()), scenario.name
         ground.empty()
 
@@ -79,16 +81,13 @@ def test_a_pool_that_shares_extents_fills_up_at_each_point(folder: Path, cases: 
     """A copy that shares its extents needs few blocks, or none that XFS has not in reserve."""
     with xfs_with_reflink(folder) as disk, daemon_with(folder / "state", disk / "pool") as daemon:
         ground = Ground(daemon, disk)
-        for scenario in (*map(_named, NEEDING_ROOM), scenarios.EXTEND, scenarios.DELETE):
+        needing_room = [each for each in OWN if each.name in NEEDING_ROOM]
+        for scenario in (*needing_room, scenarios.EXTEND, scenarios.DELETE):
             failing_points = _failing_points(ground, scenario, cases)
             allowed = NEEDING_ROOM.get(scenario.name, set())
             assert failing_points <= (allowed | NAMING if allowed is COPYING else allowed), scenario.name
             assert bool(failing_points) == bool(allowed), scenario.name
         ground.empty()
-
-
-def _named(name: str) -> Scenario:
-    return next(each for each in ALL if each.name == name)
 
 
 def _failing_points(ground: Ground, scenario: Scenario, cases: list[str]) -> set[str]:

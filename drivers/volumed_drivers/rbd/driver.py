@@ -25,7 +25,7 @@ from volumed.driver.interface import (
 from volumed.driver.registry import Setup
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.found import Found
-from volumed_drivers.rbd.headers import Headers
+from volumed_drivers.rbd.headers import Header, Headers
 from volumed_drivers.rbd.images import Images
 from volumed_drivers.rbd.lineage import Lineage
 from volumed_drivers.rbd.managing import Managing
@@ -143,27 +143,31 @@ class RbdDriver:
 
     def delete(self, volume: VolumeRef) -> Remains | None:
         with self._changing(volume):
-            self._delete(volume.id)
-            left = [entry.image_id for entry in self._trash.entries(volume.id)]
+            left = self._delete(volume.id)
         if not left:
             return None
         return Remains(f"image {', '.join(left)} in the trash of {self._connection.place}")
 
-    def _delete(self, volume_id: str) -> None:
+    def _delete(self, volume_id: str) -> list[str]:
+        """The ids of the images that are in the trash then."""
         intent = self._register.intent(volume_id)
         found = self._headers.find(volume_name(volume_id))
         if found is not None and self._marker.is_whole(found.metadata, volume_id):
-            self._refuse_if_needed(volume_id)
+            self._refuse_if_needed(volume_id, found)
             self._trash.move(volume_id)
-        elif intent is not None:
-            self._images.discard(volume_id, intent)
-        elif found is not None:
+            left = [found.image_id]
+        elif intent is None and found is not None:
             raise self._images.foreign(volume_id)
+        else:
+            if intent is not None:
+                self._images.discard(volume_id, intent)
+            left = [entry.image_id for entry in self._trash.entries(volume_id)]
         if intent is not None:
             self._register.forget_intent(volume_id)
+        return left
 
-    def _refuse_if_needed(self, volume_id: str) -> None:
-        what, found = f"volume {volume_id}", self._images.needed(volume_id)
+    def _refuse_if_needed(self, volume_id: str, found: Header) -> None:
+        what = f"volume {volume_id}"
         taken = [snapshot.name for snapshot in found.user_snapshots if not is_clone_snapshot(snapshot.name)]
         if taken:
             raise BackendBusy(what=what, backend=self._backend, reason=f"it has snapshots: {', '.join(sorted(taken))}")

@@ -53,37 +53,38 @@ class Images:
     def create(self, volume_id: str, size: int) -> None:
         """An image of ``size`` bytes that reads as zeros."""
 
-        def make() -> None:
+        def make() -> str | None:
             crash_point("rbd.create.before")
             self._rbd.create(self.connection.ioctx, volume_name(volume_id), size, order=self.order)
             crash_point("rbd.create.after")
+            return self.headers.id_of(volume_name(volume_id))
 
         self._make(volume_id, {}, make)
 
     def clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> None:
         """A clone of the source's snapshot, grown to ``size`` bytes. ``BackendNotFound``."""
-        if self.whole(volume_id) is not None:
-            self._make(volume_id, {}, lambda: None)
-            return
-        taken = self.needed(source_id).snapshot(snapshot)
-        if taken is None:
-            raise BackendNotFound(what=snapshot.replace("-", " ", 1), backend=self.connection.backend)
-        self._make(volume_id, {}, lambda: self._clone(volume_id, source_id, snapshot, max(size, taken.size)))
+
+        def make() -> str | None:
+            return self._clone(volume_id, source_id, snapshot, size)
+
+        def is_there() -> None:
+            if self.needed(source_id).snapshot(snapshot) is None:
+                raise BackendNotFound(what=snapshot.replace("-", " ", 1), backend=self.connection.backend)
+
+        self._make(volume_id, {}, make, is_there)
 
     def clone_of_volume(self, volume_id: str, source_id: str, size: int) -> None:
         """A clone of the source as it is now, grown to ``size`` bytes. ``BackendNotFound``."""
-        if self.whole(volume_id) is not None:
-            self._make(volume_id, {}, lambda: None)
-            return
         snapshot = clone_snapshot_name(volume_id)
-        wanted = max(size, self.needed(source_id).size)
 
-        def make() -> None:
+        def make() -> str | None:
             self.take_snapshot(source_id, snapshot)
-            self._clone(volume_id, source_id, snapshot, wanted)
+            image_id = self._clone(volume_id, source_id, snapshot, size)
             self.remove_snapshot(source_id, snapshot)
+            return image_id
 
-        self._make(volume_id, {"image": volume_name(source_id), "snapshot": snapshot}, make)
+        source = {"image": volume_name(source_id), "snapshot": snapshot}
+        self._make(volume_id, source, make, lambda: self.needed(source_id))
 
     def extend(self, volume_id: str, size: int) -> None:
         """Grow to ``size`` bytes; never shrinks."""
@@ -162,8 +163,14 @@ class Images:
             reason=f"it is there without the mark of volume {volume_id}, so somebody else made it",
         )
 
-    def _make(self, volume_id: str, intent: Mapping[str, str], make: Callable[[], None]) -> None:
-        """Make the volume by ``make`` unless it is complete; see the module."""
+    def _make(
+        self,
+        volume_id: str,
+        intent: Mapping[str, str],
+        make: Callable[[], str | None],
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Make the volume unless it is complete: ``make``, once ``check`` raises nothing, gives the image's id."""
         known = self.register.intent(volume_id)
         found = self.headers.find(volume_name(volume_id))
         if found is None or not self.marker.is_whole(found.metadata, volume_id):
@@ -171,38 +178,41 @@ class Images:
                 self.discard(volume_id, known)
             elif found is not None:
                 raise self.foreign(volume_id)
+            check()
             self._make_anew(volume_id, intent, make)
         elif known is None:
             return
         self.register.forget_intent(volume_id)
 
-    def _make_anew(self, volume_id: str, intent: Mapping[str, str], make: Callable[[], None]) -> None:
+    def _make_anew(self, volume_id: str, intent: Mapping[str, str], make: Callable[[], str | None]) -> None:
         self.register.intend(volume_id, intent)
         try:
-            make()
+            image_id = make()
         except self._rbd_error as error:
             if errors.is_there(error):
                 raise self.foreign(volume_id) from error
             raise
-        self.set_mark(volume_id)
-
-    def set_mark(self, volume_id: str) -> None:
-        """Say that the image is the volume, complete."""
-        image_id = self.headers.id_of(volume_name(volume_id))
         if image_id is None:
             raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
+        self.set_mark(volume_id, image_id)
+
+    def set_mark(self, volume_id: str, image_id: str) -> None:
+        """Say that the image is the volume, complete."""
         crash_point("rbd.mark.before")
         self.headers.set_metadata(image_id, self.marker.mark(volume_id))
         crash_point("rbd.mark.after")
 
-    def _clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> None:
+    def _clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> str | None:
         ioctx, name = self.connection.ioctx, volume_name(volume_id)
         crash_point("rbd.clone.before")
         self._rbd.clone(ioctx, volume_name(source_id), snapshot, ioctx, name, order=self.order)
         crash_point("rbd.clone.after")
         made = self.headers.find(name)
-        if made is not None and made.size < size:
+        if made is None:
+            return None
+        if made.size < size:
             self._resize(made.image_id, size)
+        return made.image_id
 
     def _resize(self, image_id: str, size: int) -> None:
         crash_point("rbd.resize.before")

@@ -78,7 +78,7 @@ class Managing:
             raise BackendNotFound(what=f"volume {volume_id}", backend=self._backend)
         if found.size < size * GIB:
             self._resize(found.image_id, size * GIB)
-        self.images.set_mark(volume_id)
+        self.images.set_mark(volume_id, found.image_id)
 
     def give(self, volume_id: str) -> None:
         """Call the image what it was called before, or by a name that is nobody's."""

@@ -1,13 +1,18 @@
 """The service killed at every crash point of the driver that a request passes: the next start ends it as asked."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import requests
 
+from tests.functional.rbd import deeds
+from tests.functional.rbd.conftest import configuration
+from tests.functional.rbd.deeds import Deed, Ground
 from tests.functional.rbd.test_service import assert_is_clean, wait_until_empty
-from tests.lab.daemon import Session
-from tests.lab.nursery import ForkedDaemon
+from tests.lab.daemon import PATIENCE
+from tests.lab.nursery import ForkedDaemon, forked_daemon
 
 pytestmark = [
     pytest.mark.part("ceph"),
@@ -17,75 +22,42 @@ pytestmark = [
 ]
 
 
-def create(rest: Session, source: str) -> Callable[[Session], None]:
-    volume_id = rest.create_volume(name="made")["id"]
-    return lambda again: gone(again, ended(again, f"/volumes/{volume_id}"))
+@pytest.fixture
+def flattening(pools: dict[str, Any]) -> Iterator[ForkedDaemon]:
+    """A service with one backend that wants volumes from snapshots flattened."""
+    more = "rbd_flatten_volume_from_snapshot = true\n"
+    with forked_daemon(configuration({"ssd": pools["ssd"]}, more)) as daemon:
+        yield daemon
 
 
-def copy(rest: Session, source: str) -> Callable[[Session], None]:
-    volume_id = rest.create_volume(size=2, source_volid=source)["id"]
-    return lambda again: gone(again, ended(again, f"/volumes/{volume_id}"))
-
-
-def snapshot(rest: Session, source: str) -> Callable[[Session], None]:
-    answer = rest.post("/snapshots", json={"snapshot": {"volume_id": source}})
-    path = f"/snapshots/{answer.json()['snapshot']['id']}"
-    return lambda again: gone(again, ended(again, path))
-
-
-def extend(rest: Session, source: str) -> Callable[[Session], None]:
-    size = rest.get(f"/volumes/{source}").json()["volume"]["size"] + 1
-    rest.post(f"/volumes/{source}/action", json={"os-extend": {"new_size": size}})
-
-    def check(again: Session) -> None:
-        ended(again, f"/volumes/{source}")
-        assert again.get(f"/volumes/{source}").json()["volume"]["size"] == size
-
-    return check
-
-
-def delete(rest: Session, volume_id: str) -> Callable[[Session], None]:
-    rest.delete(f"/volumes/{volume_id}")
-    return lambda again: again.wait_until_gone(f"/volumes/{volume_id}")
-
-
-def ended(rest: Session, path: str) -> str:
-    rest.wait_for_status(path, "available")
-    return path
-
-
-def gone(rest: Session, path: str) -> None:
-    rest.delete(path)
-    rest.wait_until_gone(path)
-
-
-def subject(rest: Session, source: str, ask: object) -> str:
-    """What is asked about: the source of all, or a volume that may be deleted."""
-    return rest.make_volume() if ask is delete else source
-
-
-@pytest.mark.parametrize("ask", [create, copy, snapshot, extend, delete])
-def test_killed_anywhere_the_next_start_ends_it(
-    service: ForkedDaemon, pools: dict[str, Any], ask: Callable[[Session, str], Callable[[Session], None]]
-) -> None:
+@pytest.mark.parametrize("deed", [pytest.param(deed, id=type(deed).__name__) for deed in deeds.ALL])
+def test_killed_anywhere_the_next_start_ends_it(flattening: ForkedDaemon, pools: dict[str, Any], deed: Deed) -> None:
+    service, client = flattening, pools["ssd"]
     with service.session() as rest:
-        source = rest.make_volume()
-        target = subject(rest, source, ask)
+        ground = Ground(service, client, rest, rest.make_volume())
+        target = deed.prepare(ground)
         with service.trap.noting() as passed:
-            ask(rest, target)(rest)
+            deed.ask(ground, target)
+            ground.settled()
+        deed.check(ground, target)
     points = [point for point in passed if point.startswith("rbd.")]
     assert points
     for point in points:
-        with service.session() as rest:
-            target = subject(rest, source, ask)
+        print(f"killed at {point}")
+        with service.session() as ground.rest:
+            target = deed.prepare(ground)
+            ground.settled()
             service.trap.arm(point)
-            check = ask(rest, target)
-        service.wait_for_death_or_rest()
+            with suppress(requests.ConnectionError):
+                deed.ask(ground, target)
+        service.wait_for_death_or_rest(PATIENCE)
         service.start()
-        with service.session() as rest:
-            check(rest)
-    with service.session() as rest:
-        gone(rest, f"/volumes/{source}")
-    for client in pools.values():
-        wait_until_empty(client)
+        with service.session() as ground.rest:
+            ground.settled()
+            deed.check(ground, target)
+            assert_is_clean(service)
+    with service.session() as ground.rest:
+        ground.gone(f"/volumes/{ground.source}")
+        ground.settled()
+    wait_until_empty(client)
     assert_is_clean(service)

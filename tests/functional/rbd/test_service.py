@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,33 @@ def wait_until_empty(client: Any) -> None:
     while left := [*json.loads(command(*words, "ls")), *json.loads(command(*words, "trash", "ls"))]:
         assert time.monotonic() < deadline, left
         time.sleep(0.2)
+
+
+def test_qemu_img_copies_an_image_out_and_into_another(
+    service: ForkedDaemon, rest: Session, pools: dict[str, Any], tmp_path: Path
+) -> None:
+    from tests.lab.ceph.data_paths import QemuIo
+
+    file = tmp_path / "disk"
+    one, other = rest.make_volume(), rest.make_volume()
+    (one_attachment, one_info), (other_attachment, other_info) = attached(rest, one), attached(rest, other)
+    data = QemuIo(configuration_of(one_info, pools))
+    data.write_pattern(one_info, 0xA5, 8 * MIB, MIB)
+    data.copy_out(one_info, file)
+    with file.open("rb") as copied:
+        copied.seek(8 * MIB)
+        assert (file.stat().st_size, copied.read(MIB)) == (GIB, b"\xa5" * MIB)
+    QemuIo(configuration_of(other_info, pools)).copy_in(file, other_info)
+    detach(rest, one_attachment)
+    detach(rest, other_attachment)
+    assert holds(rest, QemuIo(configuration_of(other_info, pools)), other, 0xA5, size=1)
+
+
+def configuration_of(info: dict[str, Any], pools: dict[str, Any]) -> str:
+    """Of the client whose pool the image is in."""
+    return next(
+        str(client.configuration) for client in pools.values() if info["data"]["name"].startswith(f"{client.pool}/")
+    )
 
 
 def test_the_life_of_volumes_on_two_pools(service: ForkedDaemon, rest: Session, pools: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import rados
@@ -82,6 +83,17 @@ class QemuIo:
             check=True,
         )
         return int(json.loads(done.stdout)["virtual-size"])
+
+    def copy_out(self, info: Mapping[str, Any], path: Path) -> None:
+        """The whole image into a file, by qemu-img."""
+        self._convert(["--image-opts", self._image(info), "-O", "raw", str(path)])
+
+    def copy_in(self, path: Path, info: Mapping[str, Any]) -> None:
+        """The file over the whole image, by qemu-img."""
+        self._convert(["-n", "-f", "raw", str(path), "--target-image-opts", self._image(info)])
+
+    def _convert(self, words: list[str]) -> None:
+        subprocess.run(["qemu-img", "convert", *words], capture_output=True, timeout=TIMEOUT, check=True)
 
     def session(self, info: Mapping[str, Any]) -> AbstractContextManager[Any]:
         raise NotImplementedError("clients of Ceph are not cut off one by one")
