@@ -1,4 +1,4 @@
-"""The OSD killed in the middle of each kind of operation, on a store that keeps what it said it has; then it is back."""
+"""The OSD killed in the middle of each kind of operation, on a store that keeps what it said it has; and back."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
