@@ -176,6 +176,30 @@ def test_a_live_session_is_cut_only_with_force_and_else_named_and_its_io_goes_on
     assert VOLUME.id not in driver.exports()
 
 
+def test_of_two_live_sessions_only_the_one_that_loses_its_access_is_cut_by_force(driver: FileDriver) -> None:
+    driver.ensure_export(VOLUME, [FIRST, SECOND])
+    with login(driver, FIRST) as going, login(driver, SECOND) as staying:
+        driver.ensure_export(VOLUME, [SECOND], force=True)
+        with pytest.raises(InitiatorError):
+            going.write_pattern(1, 0, 4096)
+        staying.write_pattern(2, 0, 4096)
+        assert staying.has_pattern(2, 0, 4096)
+        assert driver.exports()[VOLUME.id].sessions == (SECOND.initiator,)
+    assert not gets_in(driver, FIRST)
+
+
+def test_two_attachments_of_one_host_share_a_session_that_may_write_where_one_of_them_may(driver: FileDriver) -> None:
+    reader = replace(FIRST, attachment_id="reader", read_only=True)
+    driver.ensure_export(VOLUME, [reader, FIRST])
+    with login(driver, FIRST) as session:
+        session.write_pattern(3, 0, 4096)
+        driver.ensure_export(VOLUME, [reader])
+        with pytest.raises(InitiatorError):
+            session.write_pattern(4, 0, 4096)
+        assert session.has_pattern(3, 0, 4096)
+        assert is_as_wanted(driver.exports()[VOLUME.id], [reader])
+
+
 def test_a_detach_that_meets_the_end_of_a_session_waits_for_it(driver: FileDriver) -> None:
     driver.ensure_export(VOLUME, [FIRST])
     with login(driver, FIRST) as session:

@@ -32,6 +32,7 @@ class Fault:
 
     ``lasting``: it stays until it is cleared. ``pause``: seconds that the call hangs first; ``beats``: it tells its
     progress meanwhile. ``kills``: the process dies of it. ``command``: it is run first, bounded by ``bound`` seconds.
+    ``unless_forced``: calls with ``force`` do not meet it, as where a session is cut.
     """
 
     error: str | None = "BackendUnreachable"
@@ -42,6 +43,7 @@ class Fault:
     kills: bool = False
     command: tuple[str, ...] = ()
     bound: float = 60.0
+    unless_forced: bool = False
 
 
 class Faults:
@@ -124,6 +126,8 @@ class FaultyDriver:
     def _call(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         fault = self._faults.meet(name)
         if fault is None:
+            return call(*args, **kwargs)
+        if fault.unless_forced and True in args:
             return call(*args, **kwargs)
         _hang(fault, *args)
         if fault.command:

@@ -309,6 +309,13 @@ def request_cancel(tx: Connection, operation_id: str, error: Json, unbegun: Oper
     return bool(tx.execute(update(operations).where(*wanted).values(values)).rowcount)
 
 
+def force(tx: Connection, operation: Operation) -> None:
+    """Say so to whoever takes the live operation next, which is at once where it waits."""
+    soon = case((operations.c.state == _O.WAITING, now()), else_=operations.c.not_before)
+    told = update(operations).where(operations.c.id == operation.id, operations.c.live_key.is_not(None))
+    tx.execute(told.values(args=operation.args | {"force": True}, not_before=soon, updated_at=now()))
+
+
 def _unless_cancelled(error: Json) -> ColumnElement[Json]:
     """``error``, unless the row says already who asked for its cancellation."""
     asked = (operations.c.cancel_requested.is_(True), operations.c.error)

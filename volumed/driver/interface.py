@@ -88,6 +88,11 @@ class ActualExport:
     sessions: tuple[str, ...]
 
 
+#: Features of a pool that can be overfilled by what is written into its volumes: seconds until it is full as it fills
+#: now, and why nothing is made in it for the time being; None: neither.
+SECONDS_LEFT, TAKES_NO_MORE = "pool_seconds_left", "pool_takes_no_more"
+
+
 @dataclass(frozen=True, slots=True)
 class PoolCapabilities:
     """One pool as it is now. Sizes in GiB; ``None`` is unknown, which is not full."""
@@ -215,11 +220,11 @@ class Driver(Protocol):
     def has_snapshot(self, snapshot: SnapshotRef) -> bool:
         """True when the snapshot is there complete."""
 
-    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
+    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access], force: bool = False) -> None:
         """Make the volume reachable for exactly ``accesses``; none of them: a target that lets nobody in.
 
         What is equal already is not touched; sessions of accesses that stay are not cut. Those of accesses that go are
-        treated as in ``remove_export`` without ``force``. Raises ``BackendNotFound``.
+        treated as in ``remove_export``. Raises ``BackendNotFound``.
         """
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
@@ -327,8 +332,11 @@ class Target(Protocol):
     def close(self) -> None:
         """Stop the daemon unless an initiator is logged in; then leave it, and log who."""
 
-    def apply(self, export: Export) -> None:
-        """Make the export of this volume exactly this one, touching only what differs."""
+    def apply(self, export: Export, force: bool = False) -> None:
+        """Make the export of this volume exactly this one, touching only what differs.
+
+        Sessions of accesses that go are treated as in ``Driver.remove_export``.
+        """
 
     def remove(self, volume_id: str, force: bool = False) -> None:
         """Remove the volume's export; an absent one is fine."""

@@ -13,7 +13,7 @@ from volumed.db import attachments
 from volumed.db.engine import Database
 from volumed.db.key_file import KeyFile, new_key
 from volumed.db.sealing import Seal
-from volumed.model.credentials import new_credentials
+from volumed.model.credentials import initiator_of, new_credentials
 from volumed.model.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
@@ -67,10 +67,19 @@ def rotate(database: Database, make_key: bool) -> str:
 
 
 def replace(database: Database) -> str:
-    """Give every attachment whose secret no key opens a new one; returns what was done."""
+    """Give every attachment whose secret no key opens a new one, an initiator's of one volume the same.
+
+    Returns what was done.
+    """
     _have_keys(_seal(database).key_file, 0)
     _, unreadable = _opened(database)
-    fresh = {attachment_id: new_credentials() for attachment_id in unreadable}
+    with database.reading() as tx:
+        rows = [attachments.get(tx, attachment_id) for attachment_id in unreadable]
+    of_initiator: dict[tuple[str, str], dict[str, str]] = {}
+    fresh = {
+        row.id: of_initiator.setdefault((row.volume_id, initiator_of(row.connector) or row.id), new_credentials())
+        for row in rows
+    }
     database.overwrite(lambda tx: attachments.store_secrets(tx, fresh))
     named = ": " + ", ".join(sorted(fresh)) if fresh else ""
     return f"{len(fresh)} attachments have a new secret{named}"

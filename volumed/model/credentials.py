@@ -17,6 +17,11 @@ _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 METHOD: Final = "CHAP"
 
 
+def initiator_of(connector: Json | None) -> str:
+    """The initiator's name as it is on the wire (RFC 7143, 4.2.7); empty where the connector has none."""
+    return str((connector or {}).get("initiator") or "").lower()
+
+
 def new_credentials() -> dict[str, str]:
     """A user name and a password that nobody had before."""
     name, password = ("".join(secrets.choice(_ALPHABET) for _ in range(LENGTH)) for _ in range(2))

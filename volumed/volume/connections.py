@@ -5,6 +5,7 @@ Each call becomes rows and an operation as the API would have made them; a call 
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -46,8 +47,11 @@ class Connections:
         with self._database.reading() as tx:
             return connection_of(attachments.get(tx, attachment_id))
 
-    def terminate(self, context: RequestContext, volume_id: str, connector: object) -> None:
-        """Take the connector's access away; one that never came is fine. None stands for all of them."""
+    def terminate(self, context: RequestContext, volume_id: str, connector: object, force: bool = False) -> None:
+        """Take the connector's access away; one that never came is fine. None stands for all of them.
+
+        ``force`` cuts its session.
+        """
         initiator = None if connector is None else _checked(connector).get("initiator")
         with self._database.reading() as tx:
             found = [
@@ -56,7 +60,7 @@ class Connections:
                 if row.connector and (connector is None or row.connector.get("initiator") == initiator)
             ]
         for attachment_id in found:
-            operation_id = self._database.write(self._begin_detach, context, attachment_id, str(uuid.uuid4()))
+            operation_id = self._database.write(self._begin_detach, context, attachment_id, str(uuid.uuid4()), force)
             self._finish(operation_id)
 
     def mark_attached(self, context: RequestContext, volume_id: str, instance_uuid: str, mountpoint: str) -> None:
@@ -104,16 +108,21 @@ class Connections:
         operations.add(tx, self._new(context, operation_id, "attachment.attach", attachments.get(tx, new_id)))
         return new_id, operation_id
 
-    def _begin_detach(self, tx: Connection, context: RequestContext, attachment_id: str, operation_id: str) -> str:
+    def _begin_detach(
+        self, tx: Connection, context: RequestContext, attachment_id: str, operation_id: str, force: bool
+    ) -> str:
         row = attachments.get(tx, attachment_id)
         volumes.touch(tx, row.volume_id)
         live = operations.live_on(tx, attachment_id)
         if live is not None and live.kind == "attachment.detach":
+            if force:
+                operations.force(tx, live)
             return live.id
         operations.refuse_if_held(tx, "attachment", attachment_id)
         attachments.move(tx, attachment_id, AttachStatus(row.attach_status), AttachStatus.DETACHING)
         settle_attached(tx, row.volume_id)
-        operations.add(tx, self._new(context, operation_id, "attachment.detach", row))
+        new = self._new(context, operation_id, "attachment.detach", row)
+        operations.add(tx, replace(new, args={"force": True}) if force else new)
         return operation_id
 
     def _mark_attached(

@@ -1,4 +1,7 @@
-"""``attachment.detach``: the connector's access taken away, its sessions cut, then the row goes. No way back."""
+"""``attachment.detach``: the connector's access taken away, then the row goes. No way back.
+
+A target that does not cut a live session by itself is busy with it, until its end or until the detach is forced.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ class Revoke(OneWay):
     name: str = "revoke"
 
     def do(self, work: AttachmentWork) -> None:
-        settle(self.backend, work.volume, without=work.attachment.id)
+        settle(self.backend, work.volume, without=work.attachment.id, force=bool(work.operation.args.get("force")))
 
 
 class Detach:

@@ -21,16 +21,16 @@ LOG = logging.getLogger(__name__)
 lock_of = export_lock
 
 
-def settle(backend: Backend, volume: Volume, without: str | None = None) -> None:
-    """Make the export of ``volume`` what its attachments want; ``without`` leaves one of them out (an undo).
+def settle(backend: Backend, volume: Volume, without: str | None = None, force: bool = False) -> None:
+    """Make the export of ``volume`` what its attachments want; ``without`` leaves one of them out.
 
-    The caller holds the export's lock.
+    ``force`` cuts a session of whoever loses its access. The caller holds the export's lock.
     """
     wanted = [access for access in backend.accesses_to(volume.id) if access.attachment_id != without]
     if wanted or backend.export_on_create:
-        backend.driver.ensure_export(volume_ref(volume), wanted)
+        backend.driver.ensure_export(volume_ref(volume), wanted, force)
     else:
-        backend.driver.remove_export(volume_ref(volume))
+        backend.driver.remove_export(volume_ref(volume), force)
 
 
 def reconcile(backend: Backend, locks: NodeLocks) -> bool:

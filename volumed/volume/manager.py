@@ -153,7 +153,7 @@ class VolumeManager:
         if operation_id is not None:
             self._worker.wake(operation_id, SHORT)
         else:
-            self._worker.connections.terminate(context, volume_id, connector)
+            self._worker.connections.terminate(context, volume_id, connector, force)
 
     def attach_volume(self, context: RequestContext, volume_id: str, instance_uuid: str, mountpoint: str) -> None:
         """The instance uses the volume now."""

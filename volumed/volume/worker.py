@@ -36,6 +36,7 @@ from volumed.volume.cleanup import Cleanup
 from volumed.volume.connections import Connections
 from volumed.volume.export_keeper import ExportKeeper
 from volumed.volume.flatten import FlattenVolume
+from volumed.volume.pool_events import PoolEvents
 from volumed.volume.startup import Startup
 
 LOG = logging.getLogger(__name__)
@@ -84,8 +85,12 @@ class BackendWorker:
         self._backend = Backend(self.host, self._driver, database, conf[name].export_on_create)
         self.examiner = make_examiner(self.host, self._driver, database, self._locks, self._backend.export_on_create)
         self._startup = Startup(self.host, self._driver, self._ready)
+        pools = PoolEvents(database, self.host)
         self._reporter = Reporter(
-            self._about(conf[name], name), self._driver.capabilities, self._send, conf.capability_interval
+            self._about(conf[name], name),
+            lambda: pools.observe(self._driver.capabilities()),
+            self._send,
+            conf.capability_interval,
         )
         self._exports = ExportKeeper(self._backend, self._locks)
         self._lanes, self._engine = self._make_engine()

@@ -163,10 +163,10 @@ class FileDriver:
         with self._translated(f"snapshot {snapshot.id}"):
             return _size(self._pool.snapshot(snapshot)) >= snapshot.size * GIB
 
-    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
+    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access], force: bool = False) -> None:
         with self._translated(f"volume {volume.id}"):
             size = self._pool.volume(volume).stat().st_size
-        self._target.apply(self._export(volume, size, accesses))
+        self._target.apply(self._export(volume, size, accesses), force)
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
         self._target.remove(volume.id, force)

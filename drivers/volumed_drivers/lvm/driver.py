@@ -9,6 +9,8 @@ from typing import Any
 from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendBusy, BackendInvalid
 from volumed.driver.interface import (
+    SECONDS_LEFT,
+    TAKES_NO_MORE,
     Access,
     ActualExport,
     Capabilities,
@@ -135,9 +137,9 @@ class LvmDriver:
             return False
         return self._volumes.is_whole_snapshot(found, self._names.volume(snapshot.volume.id), snapshot.size * GIB)
 
-    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
+    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access], force: bool = False) -> None:
         path, size = self._site.device(self._names.volume(volume.id), f"volume {volume.id}")
-        self._target.apply(Export(volume.id, path, size, tuple(accesses)))
+        self._target.apply(Export(volume.id, path, size, tuple(accesses)), force)
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
         self._target.remove(volume.id, force)
@@ -291,8 +293,8 @@ class LvmDriver:
         return {
             "pool_data_percent": pool.data_percent,
             "pool_metadata_percent": pool.metadata_percent,
-            "pool_seconds_left": None if left is None else round(left),
-            "pool_takes_no_more": self._governor.refusal(pool),
+            SECONDS_LEFT: None if left is None else round(left),
+            TAKES_NO_MORE: self._governor.refusal(pool),
         }
 
 

@@ -253,7 +253,7 @@ class RbdDriver:
 
     # --- exports: nobody stands between a client and the cluster, so this is who was let in by volumed --------------
 
-    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access]) -> None:
+    def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access], force: bool = False) -> None:
         with self._changing(volume):
             self._images.needed(volume.id)
             self._register.let_in(volume.id, list(accesses))

@@ -39,7 +39,7 @@ class FakeTarget:
     def check_health(self) -> bool:
         return False
 
-    def apply(self, export: Export) -> None:
+    def apply(self, export: Export, force: bool = False) -> None:
         record = {
             "path": export.path,
             "size_bytes": export.size_bytes,

@@ -30,9 +30,9 @@ class Watched:
     driver: Any
     touched: list[str] = field(default_factory=list)
 
-    def ensure_export(self, volume: VolumeRef, accesses: list[Access]) -> None:
+    def ensure_export(self, volume: VolumeRef, accesses: list[Access], force: bool = False) -> None:
         self.touched.append(f"ensure {volume.id}")
-        self.driver.ensure_export(volume, accesses)
+        self.driver.ensure_export(volume, accesses, force)
 
     def remove_export(self, volume: VolumeRef, force: bool = False) -> None:
         self.touched.append(f"remove {volume.id}")
@@ -190,7 +190,7 @@ def test_an_access_that_ends_while_its_export_is_restored_is_taken_away_by_the_n
     attachment = node.attachment(volume, "attaching")
     keeper = ExportKeeper(node.backend, node.locks)
 
-    def ends_meanwhile(ref: VolumeRef, accesses: list[Access]) -> None:
+    def ends_meanwhile(ref: VolumeRef, accesses: list[Access], force: bool) -> None:
         node.database.write(attachments.remove, attachment)
         keeper.unsettle()
         node.driver.driver.ensure_export(ref, accesses)

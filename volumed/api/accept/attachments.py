@@ -3,7 +3,11 @@
 Credentials are made here and stored with the row, before anything is exported; they are in no argument and no event.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -13,8 +17,8 @@ from volumed.api.accept.volumes import Accepted, project_of
 from volumed.db import attachments, operations, volumes
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
-from volumed.model.credentials import new_credentials
-from volumed.model.errors import BusyResource, Invalid
+from volumed.model.credentials import initiator_of, new_credentials
+from volumed.model.errors import BusyResource, Invalid, SecretUnreadable
 from volumed.model.host import backend_of
 from volumed.model.records import Attachment, Json, Operation, Volume
 from volumed.model.requests import Answer, judge
@@ -72,7 +76,7 @@ def _add(tx: Connection, caller: RequestContext, volume: Volume, new: NewAttachm
         attach_mode=new.mode,
         mountpoint=(new.connector or {}).get("mountpoint"),
         connector=new.connector,
-        credentials=new_credentials() if connecting else None,
+        credentials=_credentials(tx, volume.id, new.id, new.connector) if new.connector is not None else None,
     )
     settle(tx, volume.id)
     if not connecting:
@@ -100,13 +104,23 @@ def connect(
         connector=connector,
         attach_mode=mode or attachment.attach_mode,
         mountpoint=connector.get("mountpoint") or attachment.mountpoint,
-        credentials=new_credentials(),
+        credentials=_credentials(tx, volume.id, attachment_id, connector),
         connection_info=None,
         attached_at=None,
         error=None,
     )
     settle(tx, volume.id)
     return _begin(tx, caller, "attachment.attach", volume, replace(attachment, connector=connector), operation_id)
+
+
+def _credentials(tx: Connection, volume_id: str, attachment_id: str, connector: Json) -> Mapping[str, Any]:
+    """New ones, but for an initiator that is in already: a target knows one secret of an initiator."""
+    initiator = initiator_of(connector)
+    for each in attachments.of_volume(tx, volume_id) if initiator else ():
+        if each.id != attachment_id and each.credentials is not None and initiator_of(each.connector) == initiator:
+            with suppress(SecretUnreadable):
+                return dict(each.credentials)
+    return new_credentials()
 
 
 def complete(tx: Connection, caller: RequestContext, attachment_id: str) -> None:
@@ -119,13 +133,20 @@ def complete(tx: Connection, caller: RequestContext, attachment_id: str) -> None
         settle(tx, volume.id)
 
 
-def delete(tx: Connection, caller: RequestContext, attachment_id: str, operation_id: str) -> Accepted:
-    """Put the connector out; what the backend never heard of is gone at once."""
+def delete(
+    tx: Connection, caller: RequestContext, attachment_id: str, operation_id: str, force: bool = False
+) -> Accepted:
+    """Put the connector out; what the backend never heard of is gone at once.
+
+    ``force`` cuts its session, also where a detach waits for the end of that.
+    """
     attachment, volume = _taken(tx, caller, attachment_id)
-    if judge("attachment", attachment_id, "delete", attachment.attach_status) is Answer.JOIN:
-        live = operations.live_on(tx, attachment_id)
-        return Accepted(None if live is None else live.id, volume.host)
+    joins = judge("attachment", attachment_id, "delete", attachment.attach_status) is Answer.JOIN
     live = operations.live_on(tx, attachment_id)
+    if joins:
+        if live is not None and force:
+            operations.force(tx, live)
+        return Accepted(None if live is None else live.id, volume.host)
     if live is not None and live.kind == "attachment.attach":
         return _delete_after(tx, caller, volume, attachment, live, operation_id)
     _refuse_as_busy(tx, attachment_id)
@@ -135,7 +156,7 @@ def delete(tx: Connection, caller: RequestContext, attachment_id: str, operation
         return Accepted(None)
     attachments.move(tx, attachment_id, AttachStatus(attachment.attach_status), AttachStatus.DETACHING, error=None)
     settle(tx, volume.id)
-    return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id)
+    return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id, force)
 
 
 def _delete_after(
@@ -179,14 +200,14 @@ def initialize_connection(tx: Connection, caller: RequestContext, new: NewAttach
 
 
 def terminate_connection(
-    tx: Connection, caller: RequestContext, volume_id: str, connector: Json | None, operation_id: str
+    tx: Connection, caller: RequestContext, volume_id: str, connector: Json | None, operation_id: str, force: bool
 ) -> Accepted:
     """os-terminate_connection: this connector's attachment ends; where it has none, nothing is left to do."""
     volume = _taken_volume(tx, caller, volume_id)
     exported = [each for each in attachments.of_volume(tx, volume.id) if each.credentials is not None]
     for attachment in exported:
         if connector is None or _is_same(attachment.connector, connector):
-            return delete(tx, caller, attachment.id, operation_id)
+            return delete(tx, caller, attachment.id, operation_id, force)
     return Accepted(None)
 
 
@@ -225,9 +246,14 @@ def attach(tx: Connection, caller: RequestContext, use: Use) -> None:
 
 
 def detach(
-    tx: Connection, caller: RequestContext, volume_id: str, attachment_id: str | None, operation_id: str
+    tx: Connection,
+    caller: RequestContext,
+    volume_id: str,
+    attachment_id: str | None,
+    operation_id: str,
+    force: bool = False,
 ) -> Accepted:
-    """os-detach: the attachment ends, where os-terminate_connection did not end it before."""
+    """os-detach and os-force_detach: the attachment ends, where os-terminate_connection did not end it before."""
     volume = _taken_volume(tx, caller, volume_id)
     found = [each for each in attachments.of_volume(tx, volume.id) if attachment_id in {None, each.id}]
     if len(found) > 1:
@@ -236,7 +262,7 @@ def detach(
             "the attachment_id must be given."
         )
     if found:
-        return delete(tx, caller, found[0].id, operation_id)
+        return delete(tx, caller, found[0].id, operation_id, force)
     if attachment_id is not None:
         attachments.get(tx, attachment_id, project_of(caller))
     settle(tx, volume.id)
@@ -297,9 +323,15 @@ def _refuse_as_busy(tx: Connection, attachment_id: str) -> None:
 
 
 def _begin(
-    tx: Connection, caller: RequestContext, kind: str, volume: Volume, attachment: Attachment, operation_id: str
+    tx: Connection,
+    caller: RequestContext,
+    kind: str,
+    volume: Volume,
+    attachment: Attachment,
+    operation_id: str,
+    force: bool = False,
 ) -> Accepted:
-    enqueue(tx, _new(caller, kind, volume, attachment, operation_id))
+    enqueue(tx, _new(caller, kind, volume, attachment, operation_id, {"force": True} if force else {}))
     event = "attach.start" if kind == "attachment.attach" else "detach.start"
     status = volumes.get(tx, volume.id).status
     cause = Request(operation_id, caller.request_id)
@@ -307,7 +339,14 @@ def _begin(
     return Accepted(operation_id, volume.host)
 
 
-def _new(caller: RequestContext, kind: str, volume: Volume, attachment: Attachment, operation_id: str) -> NewOperation:
+def _new(
+    caller: RequestContext,
+    kind: str,
+    volume: Volume,
+    attachment: Attachment,
+    operation_id: str,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> NewOperation:
     return NewOperation(
         id=operation_id,
         kind=kind,
@@ -318,5 +357,5 @@ def _new(caller: RequestContext, kind: str, volume: Volume, attachment: Attachme
         user_id=caller.user_id,
         request_id=caller.request_id,
         queue=backend_of(volume.host or ""),
-        args={"connector": attachment.connector, "mode": attachment.attach_mode},
+        args={"connector": attachment.connector, "mode": attachment.attach_mode, **more},
     )

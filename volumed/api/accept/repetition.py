@@ -65,7 +65,7 @@ def repeat(tx: Connection, caller: RequestContext, settings: Settings, asked: Re
         case "attachment.attach":
             return attachments.connect(tx, caller, resource_id, args["connector"], args["mode"], new_id)
         case "attachment.detach":
-            return attachments.delete(tx, caller, resource_id, new_id)
+            return attachments.delete(tx, caller, resource_id, new_id, bool(args.get("force")) and caller.is_admin)
         case kind if kind == REPAIR:
             return _repair_again(tx, caller, failed, new_id)
         case "volume.manage" | "snapshot.manage":

@@ -23,6 +23,7 @@ from volumed.api.handlers.resets import await_truth
 from volumed.api.handlers.volumes import remove
 from volumed.api.policies import volume_actions as policies
 from volumed.api.request import ApiRequest
+from volumed.api.schemas.fields import is_true
 from volumed.api.schemas.volume_actions import ACTIONS
 from volumed.api.tier import Tier
 from volumed.api.views import attachments as views
@@ -53,6 +54,7 @@ class VolumeActions:
             "os-roll_detaching": self._mark(accepting.roll_detaching),
             "os-attach": self._attach,
             "os-detach": self._detach,
+            "os-force_detach": self._force_detach,
             "os-initialize_connection": self._initialize_connection,
             "os-terminate_connection": self._terminate_connection,
             "os-unmanage": self._unmanage,
@@ -142,8 +144,18 @@ class VolumeActions:
         answers.accepted(resp, None)
 
     def _detach(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:
-        about, attachment_id = Reference("nothing", volume_id), asked.get("attachment_id")
-        accepted = accept(self._tier, req, about, connecting.detach, req.caller, volume_id, attachment_id, str(uuid4()))
+        self._put_out(req, resp, volume_id, asked.get("attachment_id"), force=False)
+
+    def _force_detach(self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]) -> None:
+        self._put_out(req, resp, volume_id, asked.get("attachment_id"), force=True)
+
+    def _put_out(
+        self, req: ApiRequest, resp: falcon.Response, volume_id: str, attachment_id: str | None, force: bool
+    ) -> None:
+        about, new_id = Reference("nothing", volume_id), str(uuid4())
+        accepted = accept(
+            self._tier, req, about, connecting.detach, req.caller, volume_id, attachment_id, new_id, force
+        )
         put_out(self._tier, req, resp, volume_id, accepted)
         answers.accepted(resp, accepted.operation_id)
 
@@ -167,10 +179,9 @@ class VolumeActions:
     def _terminate_connection(
         self, req: ApiRequest, resp: falcon.Response, volume_id: str, asked: dict[str, Any]
     ) -> None:
-        about, connector = Reference("nothing", volume_id), asked["connector"]
-        accepted = accept(
-            self._tier, req, about, connecting.terminate_connection, req.caller, volume_id, connector, str(uuid4())
-        )
+        about, ended = Reference("nothing", volume_id), connecting.terminate_connection
+        connector, force, new_id = asked["connector"], _is_forced(asked), str(uuid4())
+        accepted = accept(self._tier, req, about, ended, req.caller, volume_id, connector, new_id, force)
         put_out(self._tier, req, resp, volume_id, accepted)
         answers.accepted(resp, accepted.operation_id)
 
@@ -178,3 +189,7 @@ class VolumeActions:
         with self._tier.database.reading() as tx:
             attachment = attachments.get(tx, attachment_id, project_of(req.caller))
         answers.send(resp, {"connection_info": views.with_credentials(attachment)})
+
+
+def _is_forced(asked: dict[str, Any]) -> bool:
+    return asked.get("force") is not None and is_true(asked["force"])

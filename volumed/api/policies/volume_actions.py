@@ -12,6 +12,7 @@ BEGIN_DETACHING = "volume_extension:volume_actions:begin_detaching"
 ROLL_DETACHING = "volume_extension:volume_actions:roll_detaching"
 ATTACH = "volume_extension:volume_actions:attach"
 DETACH = "volume_extension:volume_actions:detach"
+FORCE_DETACH = "volume_extension:volume_admin_actions:force_detach"
 INITIALIZE = "volume_extension:volume_actions:initialize_connection"
 TERMINATE = "volume_extension:volume_actions:terminate_connection"
 
@@ -27,6 +28,7 @@ RULES = (
     Rule(ROLL_DETACHING, MEMBER, "Take that mark back.", _ACTION),
     Rule(ATTACH, MEMBER, "Say that a volume is in use.", _ACTION),
     Rule(DETACH, MEMBER, "Say that a volume is no longer in use.", _ACTION),
+    Rule(FORCE_DETACH, ADMIN, "Put a connector out although it is logged in.", _ACTION),
     Rule(INITIALIZE, MEMBER, "Let a connector in.", _ACTION),
     Rule(TERMINATE, MEMBER, "Put a connector out.", _ACTION),
 )
@@ -43,6 +45,7 @@ OF_ACTION = {
     "os-roll_detaching": ROLL_DETACHING,
     "os-attach": ATTACH,
     "os-detach": DETACH,
+    "os-force_detach": FORCE_DETACH,
     "os-initialize_connection": INITIALIZE,
     "os-terminate_connection": TERMINATE,
     "os-unmanage": manageable.UNMANAGE,

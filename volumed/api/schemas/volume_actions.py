@@ -56,6 +56,15 @@ _DETACH = BodySchema(
         "additionalProperties": False,
     }
 )
+_FORCE_DETACH = BodySchema(
+    fields.body(
+        "os-force_detach",
+        {
+            "attachment_id": fields.or_null(fields.UUID),
+            "connector": fields.or_null(attachments.CONNECTOR),
+        },
+    )
+)
 _INITIALIZE = BodySchema(
     fields.body("os-initialize_connection", {"connector": attachments.CONNECTOR}, required=("connector",))
 )
@@ -81,6 +90,7 @@ ACTIONS: Final[Mapping[str, BodySchema]] = {
     "os-roll_detaching": _bare("os-roll_detaching"),
     "os-attach": _ATTACH,
     "os-detach": _DETACH,
+    "os-force_detach": _FORCE_DETACH,
     "os-initialize_connection": _INITIALIZE,
     "os-terminate_connection": _TERMINATE,
     "os-unmanage": _bare("os-unmanage"),

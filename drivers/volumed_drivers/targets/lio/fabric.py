@@ -72,8 +72,8 @@ class Fabric:
     def apply(self, wanted: Apply, peer: int) -> None:
         """Make the export exactly this one, touching only what differs; ``peer`` is the user who asks.
 
-        Raises ``Refused``: ``busy`` when an initiator that is to lose its access, or a disk that must be made again, is
-        logged in.
+        Raises ``Refused``: ``busy`` when an initiator that is to lose its access is logged in and it is not forced, or
+        a disk that must be made again.
         """
         with self._volumes.one(wanted.volume_id):
             target = self._target(wanted.scope, wanted.volume_id)
@@ -209,13 +209,14 @@ class _Target:
             self._ensure_acl(acl)
         tree.ensure(self._group / "enable", "1", new)
         if not new:
-            self._revoke_others(wanted.acls)
+            self._revoke_others(wanted.acls, wanted.force)
 
-    def _revoke_others(self, acls: tuple[Acl, ...]) -> None:
+    def _revoke_others(self, acls: tuple[Acl, ...], force: bool) -> None:
         """Last of all: those who are to come are in, whoever does not leave yet."""
         leaving = sorted(set(self.initiators()) - {acl.initiator for acl in acls})
         for initiator in leaving:
-            self.refuse_if_logged_in("its access ends", [initiator])
+            if not force:
+                self.refuse_if_logged_in("its access ends, and it was not forced", [initiator])
             self._remove_acl(initiator)
 
     def _ensure_acl(self, acl: Acl) -> None:

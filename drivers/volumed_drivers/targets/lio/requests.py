@@ -18,7 +18,7 @@ MOST_ASKED = 64 * 1024
 MOST_ANSWERED = 32 * 1024 * 1024
 
 #: Raised when a request's words change, so that an old helper says so.
-PROTOCOL = 1
+PROTOCOL = 2
 
 _HEAD = struct.Struct("!I")
 
@@ -82,6 +82,8 @@ class Apply:
     #: Whether an initiator needs its secret, or only its name.
     authenticates: bool
     acls: tuple[Acl, ...]
+    #: Cuts initiators that are logged in and lose their access; else that is ``busy``.
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def _check_apply(request: Apply) -> None:
     _is("size", int, request.size_bytes)
     _is("write cache", bool, request.write_cache)
     _is("authenticates", bool, request.authenticates)
+    _is("force", bool, request.force)
     for acl in request.acls:
         _fits("initiator's name", _NAME, acl.initiator)
         _fits("user name", _USER, acl.username, secret=True)

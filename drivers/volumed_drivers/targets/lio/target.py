@@ -5,8 +5,9 @@ Knows exports and accesses, and whom the helper calls what; knows nothing of con
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class LioTarget:
             self._helper.meet()
             return bool(self._known - set(self._helper.ask(Names(self._scope))))
 
-    def apply(self, export: Export) -> None:
+    def apply(self, export: Export, force: bool = False) -> None:
         what = f"export volume {export.volume_id}"
         with self._asking(what):
             request = Apply(
@@ -80,7 +81,8 @@ class LioTarget:
                 size_bytes=export.size_bytes,
                 write_cache=self._options.iscsi_write_cache,
                 authenticates=self._options.use_chap_auth,
-                acls=tuple(self._acl(what, access) for access in export.accesses),
+                acls=_merged(self._acl(what, access) for access in export.accesses),
+                force=force,
             )
             check(request)
             self._helper.ask(request)
@@ -159,3 +161,13 @@ def _actual(told: Mapping[str, Any]) -> ActualExport:
         initiators=frozenset(told["initiators"]),
         sessions=tuple(told["sessions"]),
     )
+
+
+def _merged(acls: Iterable[Acl]) -> tuple[Acl, ...]:
+    """One for each initiator that has one secret; it may write where one of its attachments may."""
+    found: dict[tuple[str, str, str], Acl] = {}
+    for acl in acls:
+        key = (acl.initiator, acl.username, acl.password)
+        known = found.setdefault(key, acl)
+        found[key] = replace(known, read_only=known.read_only and acl.read_only)
+    return tuple(found.values())

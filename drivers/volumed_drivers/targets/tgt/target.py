@@ -88,7 +88,7 @@ class TgtTarget:
         with self._working("check tgtd"):
             return self._restarted
 
-    def apply(self, export: Export) -> None:
+    def apply(self, export: Export, force: bool = False) -> None:
         _check_words(self._backend, export)
         with self._working(f"export volume {export.volume_id}"):
             name = self._name(export.volume_id)
@@ -233,7 +233,7 @@ class TgtTarget:
         for username in self._shut(target, target.accounts - right):
             self._delete_account(username)
             target.accounts.discard(username)
-        for access in accesses:
+        for access in {access.username: access for access in accesses}.values():
             if access.username not in right:
                 self._new_account(target.tid, access)
                 target.accounts.add(access.username)
