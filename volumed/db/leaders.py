@@ -1,4 +1,4 @@
-"""Elects one process for a task that one at a time may do."""
+"""Elects one process for a task that one at a time may do, or whoever comes first for one that is done now and then."""
 
 from sqlalchemy import Connection, insert, or_, update
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +14,27 @@ def lead(database: Database, task: str, holder: str, seconds: float) -> bool:
         return database.write(_lead, task, holder, seconds)
     except IntegrityError:  # another process made the row first
         return False
+
+
+def turn(database: Database, task: str, holder: str, seconds: float) -> bool:
+    """True for whoever asks first once ``seconds`` have passed since the last time: nobody's death puts it off."""
+    try:
+        return database.write(_take_turn, task, holder, seconds)
+    except IntegrityError:  # another process made the row first
+        return False
+
+
+def _take_turn(tx: Connection, task: str, holder: str, seconds: float) -> bool:
+    """A turn further away than any can be was given before a clock was set back."""
+    until = now() + int(seconds * SECOND)
+    is_due = or_(leaders.c.until < now(), leaders.c.until > until + SECOND)
+    taken = update(leaders).where(leaders.c.task == task)
+    if tx.execute(taken.where(is_due).values(holder=holder, until=until)).rowcount:
+        return True
+    if tx.execute(taken.values(task=task)).rowcount:
+        return False
+    tx.execute(insert(leaders).values(task=task, holder=holder, until=until))
+    return True
 
 
 def _lead(tx: Connection, task: str, holder: str, seconds: float) -> bool:

@@ -13,12 +13,13 @@ from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.model.findings import Finding
 from volumed.model.records import Operation
+from volumed.operations.housekeeping import SPACING
 
 #: Seconds that an event may wait; they are published every second.
 PATIENCE = 60.0
 
-#: Times its retention that a key may be old: it is forgotten every ten minutes, or by its next use.
-OVERDUE = 2
+#: Rounds of housekeeping that may pass before a key is forgotten whose time is over, where its retention is short.
+ROUNDS = 3
 
 
 class HousekeepingCheck:
@@ -27,12 +28,13 @@ class HousekeepingCheck:
     def __init__(self, database: Database, retention: float, serving: bool) -> None:
         self._database = database
         self._retention = retention
+        self._longest = retention + max(retention, ROUNDS * SPACING)
         self._serving = serving
 
     def look(self) -> Iterable[Case]:
         with self._database.reading() as tx:
             waiting, seconds = findings.unpublished(tx, PATIENCE)
-            kept = findings.keys_kept(tx, self._retention * OVERDUE)
+            kept = findings.keys_kept(tx, self._longest)
         if waiting and self._serving:
             yield _stuck(waiting, seconds)
         if kept:
@@ -43,7 +45,8 @@ class HousekeepingCheck:
             kind="keys.kept",
             subject_type="idempotency keys",
             subject="idempotency_keys",
-            evidence=f"{number} idempotency keys are older than {OVERDUE} times idempotency_retention",
+            evidence=f"{number} idempotency keys are older than {self._longest:.0f} s; "
+            f"idempotency_retention is {self._retention:.0f} s",
             repair="forget them",
         )
 

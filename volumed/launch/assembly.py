@@ -144,7 +144,7 @@ class Keeping:
         self._publisher = Publisher(database, Notifier(conf, self._transport).send, holder=holder)
         kept = conf.operations
         keeping = Housekeeping(database, holder, kept.operation_retention, kept.idempotency_retention)
-        self._tasks = PeriodicTasks("housekeeping", [keeping.task()], conf.periodic_interval, conf.periodic_fuzzy_delay)
+        self._tasks = PeriodicTasks("housekeeping", [keeping.task()], conf.periodic_interval, fuzzy_delay=0)
 
     def start(self) -> None:
         self._publisher.start()

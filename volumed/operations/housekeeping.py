@@ -1,6 +1,6 @@
 """Forgets what was kept long enough: ended operations, published events, answers to idempotency keys.
 
-One process at a time does it, elected through the database, in small batches that hold nobody up.
+Every service looks whether it is time, and one of them does it, in small batches that hold nobody up.
 """
 
 import logging
@@ -16,8 +16,9 @@ LOG = logging.getLogger(__name__)
 
 TASK = "housekeeping"
 
-#: Seconds between two rounds, and for which one process is elected.
-SPACING = 600.0
+#: Seconds between two rounds, and between two looks whether one is due: the first as soon as a service starts, or
+#: services that never live long would never come to it.
+SPACING, LOOK = 600.0, 60.0
 
 
 class Housekeeping:
@@ -33,11 +34,11 @@ class Housekeeping:
 
     def task(self) -> PeriodicTask:
         """As a service runs it."""
-        return PeriodicTask("housekeeping", self.tidy, SPACING)
+        return PeriodicTask("housekeeping", self.tidy, LOOK)
 
     def tidy(self) -> None:
-        """Forget everything that is due, if this process is elected."""
-        if not leaders.lead(self._database, TASK, self._holder, SPACING):
+        """Forget everything that is due, if it is time for a round."""
+        if not leaders.turn(self._database, TASK, self._holder, SPACING):
             return
         forgotten = (
             self._all(operations.prune, self._operation_retention),

@@ -249,6 +249,7 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "pruning of keys": lambda tx: idempotency.prune(tx, all_but_oldest(), 20),
     "allocations": lambda tx: pools.allocations(tx, ["storage-1", "storage-2"]),
     "leader": lambda tx: leaders._lead(tx, "task", "holder", 10),
+    "turn": lambda tx: leaders._take_turn(tx, "task", "holder", 10),
     "report": lambda tx: services.report(tx, "volumed-volume", "node1@disk", "incarnation", "up", None),
 }
 

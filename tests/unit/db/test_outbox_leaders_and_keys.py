@@ -61,6 +61,23 @@ def test_the_leader_stays_it_until_it_is_silent(database: Database) -> None:
     assert leaders.lead(database, "another task", "first", 60)
 
 
+def test_a_turn_is_taken_by_whoever_asks_first_when_it_is_time(
+    database: Database, at_once: Callable[..., list[Any]]
+) -> None:
+    assert leaders.turn(database, "task", "first", 2)
+    assert not leaders.turn(database, "task", "first", 2)
+    assert not leaders.turn(database, "task", "second", 2)
+    time.sleep(2.05)
+    taken = at_once(lambda number: leaders.turn(database, "task", f"process-{number}", 60))
+    assert taken.count(True) == 1
+    assert not leaders.turn(database, "task", "first", 60)
+
+
+def test_a_turn_that_was_given_before_the_clock_was_set_back_is_over(database: Database) -> None:
+    assert leaders.turn(database, "task", "first", 86400)
+    assert leaders.turn(database, "task", "second", 60)
+
+
 def test_a_key_is_taken_once(database: Database, at_once: Callable[..., list[Any]]) -> None:
     def take(number: int) -> bool:
         try:

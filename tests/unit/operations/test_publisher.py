@@ -7,6 +7,7 @@ import pytest
 
 from volumed.db import events
 from volumed.db.engine import Database
+from volumed.operations import housekeeping
 from volumed.operations.housekeeping import Housekeeping
 from volumed.operations.publisher import Publisher
 
@@ -69,8 +70,12 @@ def test_one_of_two_publishers_publishes(database: Database, happened: Callable[
 
 
 def test_only_what_was_published_and_ended_is_forgotten(
-    database: Database, happened: Callable[[str, str], None], queued: Callable[..., str]
+    database: Database,
+    happened: Callable[[str, str], None],
+    queued: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(housekeeping, "SPACING", 0.0)
     happened("v", "first")
     live = queued()
     tidy = Housekeeping(database, "one", operation_retention=-1, idempotency_retention=-1).tidy
