@@ -142,6 +142,10 @@ def test_a_repair_is_an_operation_in_the_timeline_and_a_repeated_request_repairs
         "succeeded",
         found,
     )
+    healthy.pool.rename(daemon.state / "aside")
+    again = rest.post("/doctor", json={"repair": {"finding": found["id"]}}, headers=key)
+    assert (again.status_code, again.json()["doctor"]["repairs"][0]["operation_id"]) == (202, told[0]), again.text
+    (daemon.state / "aside").rename(healthy.pool)
 
 
 def wait_for_end(rest: Session, operation_id: str) -> None:

@@ -9,7 +9,7 @@ import falcon
 
 from volumed.api import answers
 from volumed.api.accept import doctor as accepting
-from volumed.api.accept.transaction import Reference, accept
+from volumed.api.accept.transaction import Reference, accept, recall
 from volumed.api.policies import doctor as policies
 from volumed.api.request import ApiRequest
 from volumed.api.schemas import doctor as schemas
@@ -56,6 +56,7 @@ class Doctor:
         tier, caller = self._tier, req.caller
         tier.policy.enforce(caller, policies.REPAIR)
         wanted = schemas.REPAIR.read(req)["repair"].get("finding")
+        recall(tier, req)
         examined = self._examine(caller)
         repairs = accepting.plan(examined.findings, wanted, examined.hosts)
         if not examined.hosts:

@@ -117,6 +117,7 @@ class ManageableSnapshots:
 
 def give_away(tier: Tier, req: ApiRequest, resp: falcon.Response, volume_id: str) -> None:
     """Accept that a volume is given away, wake its manager and answer."""
+    recall(tier, req)
     with tier.database.reading() as tx:
         host = volumes.get(tx, volume_id, project_of(req.caller)).host
     _refuse_if_unable(tier, req.caller, host)
@@ -126,6 +127,7 @@ def give_away(tier: Tier, req: ApiRequest, resp: falcon.Response, volume_id: str
 
 def give_snapshot_away(tier: Tier, req: ApiRequest, resp: falcon.Response, snapshot_id: str) -> None:
     """The same of a snapshot."""
+    recall(tier, req)
     with tier.database.reading() as tx:
         volume_id = snapshots.get(tx, snapshot_id, project_of(req.caller)).volume_id
         host = volumes.get(tx, volume_id).host
