@@ -248,3 +248,20 @@ def test_a_snapshot_is_reset_to_what_is_true(fleet: Fleet) -> None:
     kept.rename(data)
     assert reset(fleet, path, "available").status_code == 202
     fleet.rest.wait_for_status(path, "available")
+
+
+def test_what_is_made_again_is_not_taken_for_what_the_first_attempt_left(fleet: Fleet) -> None:
+    """A cleanup that waits for the backend removes what its own attempt made, and nothing that came after it."""
+    faults = fleet.faults["one"]
+    faults.order("create", "BackendUnreachable", after=True, lasting=True)
+    faults.order("delete", "BackendUnreachable", lasting=True)
+    volume = fleet.create()
+    fleet.ends(volume, "error")
+    assert fleet.operation("cleanup")["ended_at"] is None
+    faults.clear()
+    faults.order("delete", "BackendUnreachable", times=2)
+    retried(fleet, fleet.operation("volume.create", volume))
+    fleet.ends(volume, "available")
+    fleet.wait_until_settled()
+    assert (fleet.outside.pools["one"] / f"volume-{volume}").exists()
+    assert fleet.allocated() == 1

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from volumed.db import volumes
 from volumed.driver.interface import VolumeRef
-from volumed.model.host import pool_of
+from volumed.model.host import backend_of, pool_of
 from volumed.model.records import Json, Operation
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import OneWay, PoolChange
@@ -29,12 +30,20 @@ class CleanupWork(Left):
 
 @dataclass(frozen=True)
 class RemoveLeftover(OneWay):
-    """Remove the half-made volume and its export; nothing left is fine."""
+    """Remove the half-made volume and its export; nothing left is fine.
+
+    Unless the volume has come back: then it is what a later attempt makes, or has made, of what was left. Whoever makes
+    it holds the volume's lock, too.
+    """
 
     backend: Backend
     name: str = "remove"
 
     def do(self, work: CleanupWork) -> None:
+        with self.backend.database.reading() as tx:
+            volume = volumes.find(tx, work.volume.id)
+        if volume is not None and volume.host is not None and backend_of(volume.host) == self.backend.host:
+            return
         self.backend.driver.remove_export(work.volume)
         work.remains = self.backend.driver.delete(work.volume)
 
