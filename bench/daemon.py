@@ -24,14 +24,13 @@ PATIENCE = 60.0
 HEADERS = {"OpenStack-API-Version": "volume 3.66", "Content-Type": "application/json"}
 
 #: What a state folder's configuration says: as many volumes as the measurement wants.
-UNLIMITED = """\
+NO_QUOTA = """\
 [quota]
 volumes = -1
 gigabytes = -1
 snapshots = -1
-[file]
-max_over_subscription_ratio = 1000000
 """
+UNLIMITED = f"{NO_QUOTA}[file]\nmax_over_subscription_ratio = 1000000\n"
 
 _URL = re.compile(r"^volumed serves http://(\S+)", re.MULTILINE)
 _TICK = os.sysconf("SC_CLK_TCK")

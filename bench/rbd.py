@@ -16,7 +16,7 @@ from typing import Any
 
 from bench import seed
 from bench.creates import Watcher, create, timed
-from bench.daemon import COMMAND, UNLIMITED, Daemon, request, running
+from bench.daemon import COMMAND, NO_QUOTA, Daemon, request, running
 from bench.figure import Figure, milliseconds
 from tests.lab.ceph import cluster
 from tests.lab.ceph.cluster import Client
@@ -181,7 +181,7 @@ def _bare(client: Client) -> Iterator[Bare]:
 
 @contextmanager
 def _serving(client: Client) -> Iterator[Daemon]:
-    with running(COMMAND, UNLIMITED + CONFIGURATION.format(client=client)) as daemon:
+    with running(COMMAND, NO_QUOTA + CONFIGURATION.format(client=client)) as daemon:
         yield daemon
 
 
