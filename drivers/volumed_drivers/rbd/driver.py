@@ -150,8 +150,9 @@ class RbdDriver:
 
     def _delete(self, volume_id: str) -> list[str]:
         """The ids of the images that are in the trash then."""
-        intent = self._register.intent(volume_id)
-        found = self._headers.find(volume_name(volume_id))
+        with self._register.asking_intent(volume_id) as answer:
+            found = self._headers.find(volume_name(volume_id))
+            intent = answer()
         if found is not None and self._marker.is_whole(found.metadata, volume_id):
             self._refuse_if_needed(volume_id, found)
             self._trash.move(volume_id)

@@ -171,8 +171,9 @@ class Images:
         check: Callable[[], object] = lambda: None,
     ) -> None:
         """Make the volume unless it is complete: ``make``, once ``check`` raises nothing, gives the image's id."""
-        known = self.register.intent(volume_id)
-        found = self.headers.find(volume_name(volume_id))
+        with self.register.asking_intent(volume_id) as answer:
+            found = self.headers.find(volume_name(volume_id))
+            known = answer()
         if found is None or not self.marker.is_whole(found.metadata, volume_id):
             if known is not None:
                 self.discard(volume_id, known)

@@ -4,8 +4,10 @@ An entry is written before its effect, so that what a kill left half-made is kno
 complete has none.
 """
 
+import errno
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
@@ -53,6 +55,30 @@ class Register:
         """The ``source`` of a volume that is being made; None where none is."""
         found: Mapping[str, str] | None = self._get(_MAKING + volume_id)
         return found
+
+    @contextmanager
+    def asking_intent(self, volume_id: str) -> Iterator[Callable[[], Mapping[str, str] | None]]:
+        """The same, asked for while the block does something else; the answer is waited for by who calls for it."""
+        key, rados = _MAKING + volume_id, self._connection.modules.rados
+        with rados.ReadOpCtx() as operation:
+            entries, _ = self._connection.ioctx.get_omap_vals_by_keys(operation, (key,))
+            asked = self._connection.ioctx.operate_aio_read_op(operation, self._name)
+
+            def answer() -> Mapping[str, str] | None:
+                asked.wait_for_complete()
+                status = asked.get_return_value()
+                if status == -errno.ENOENT:
+                    raise self._gone()
+                if status < 0:
+                    raise rados.OSError(f"the register {self._name}", errno=-status)
+                found = dict(entries)
+                known: Mapping[str, str] | None = json.loads(found[key]) if key in found else None
+                return known
+
+            try:
+                yield answer
+            finally:
+                asked.wait_for_complete()
 
     def forget_intent(self, volume_id: str) -> None:
         """Nobody waits for it: the entry of a complete volume does no harm, and its delete forgets it again."""
