@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +19,7 @@ from bench import seed
 from bench.creates import Watcher, create, timed
 from bench.daemon import COMMAND, NO_QUOTA, Daemon, request, running
 from bench.figure import Figure, milliseconds
+from bench.waiting import wait_until
 from tests.lab.ceph import cluster
 from tests.lab.ceph.cluster import Client
 from tests.lab.rbd_backend import RbdBackend
@@ -89,8 +91,8 @@ def images() -> Iterator[Figure]:
             what = f"{IMAGES:,} volumes on RBD"
             yield Figure(f"volumed up serves, {what}", daemon.started_in, "s", "< 2", None, "")
         with closing(daemon.connect()) as connection:
-            host = f"{_host(connection)}#{pool.pool}"
-            path = f"/manageable_volumes?host={host.replace('#', '%23')}&limit=100"
+            wait_until(lambda: bool(_pools(connection)))
+            path = f"/manageable_volumes?host={_pools(connection)[0].replace('#', '%23')}&limit=100"
             page = median(milliseconds(lambda: request(connection, "GET", path)) for _ in range(5))
             bare_list = median(milliseconds(lambda: bare.rbd.RBD().list2(bare.ioctx)) for _ in range(5))
             yield Figure(f"page of 100 manageable, {what}", page, "ms", "", bare_list, "librbd lists the names")
@@ -226,9 +228,9 @@ def _make_images(daemon: Daemon, bare: Bare) -> None:
         list(threads.map(make, ids))
 
 
-def _host(connection: Any) -> str:
-    services = request(connection, "GET", "/os-services")["services"]
-    return next(str(each["host"]) for each in services if each["binary"] == "volumed-volume" and "@" in each["host"])
+def _pools(connection: HTTPConnection) -> list[str]:
+    """Names of the pools that were reported since the start."""
+    return [str(each["name"]) for each in request(connection, "GET", "/scheduler-stats/get_pools")["pools"]]
 
 
 def _df(bare: Bare) -> None:
