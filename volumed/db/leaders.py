@@ -1,6 +1,6 @@
 """Elects one process for a task that one at a time may do, or whoever comes first for one that is done now and then."""
 
-from sqlalchemy import Connection, insert, or_, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from volumed.db.clock import SECOND, now
@@ -27,21 +27,18 @@ def turn(database: Database, task: str, holder: str, seconds: float) -> bool:
 def _take_turn(tx: Connection, task: str, holder: str, seconds: float) -> bool:
     """A turn further away than any can be was given before a clock was set back."""
     until = now() + int(seconds * SECOND)
-    is_due = or_(leaders.c.until < now(), leaders.c.until > until + SECOND)
-    taken = update(leaders).where(leaders.c.task == task)
-    if tx.execute(taken.where(is_due).values(holder=holder, until=until)).rowcount:
-        return True
-    if tx.execute(taken.values(task=task)).rowcount:
-        return False
-    tx.execute(insert(leaders).values(task=task, holder=holder, until=until))
-    return True
+    return _take(tx, task, holder, until, or_(leaders.c.until < now(), leaders.c.until > until + SECOND))
 
 
 def _lead(tx: Connection, task: str, holder: str, seconds: float) -> bool:
     until = now() + int(seconds * SECOND)
-    mine_or_free = or_(leaders.c.holder == holder, leaders.c.until < now())
+    return _take(tx, task, holder, until, or_(leaders.c.holder == holder, leaders.c.until < now()))
+
+
+def _take(tx: Connection, task: str, holder: str, until: ColumnElement[int], may: ColumnElement[bool]) -> bool:
+    """Enter ``holder`` where its row says that it may, or where the task has none yet."""
     taken = update(leaders).where(leaders.c.task == task)
-    if tx.execute(taken.where(mine_or_free).values(holder=holder, until=until)).rowcount:
+    if tx.execute(taken.where(may).values(holder=holder, until=until)).rowcount:
         return True
     if tx.execute(taken.values(task=task)).rowcount:
         return False

@@ -7,7 +7,7 @@ complete has none.
 import errno
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
@@ -56,37 +56,13 @@ class Register:
         found: Mapping[str, str] | None = self._get(_MAKING + volume_id)
         return found
 
-    @contextmanager
-    def asking_intent(self, volume_id: str) -> Iterator[Callable[[], Mapping[str, str] | None]]:
-        """The same, asked for while the block does something else; the answer is waited for by who calls for it."""
-        key, rados = _MAKING + volume_id, self._connection.modules.rados
-        with rados.ReadOpCtx() as operation:
-            entries, _ = self._connection.ioctx.get_omap_vals_by_keys(operation, (key,))
-            asked = self._connection.ioctx.operate_aio_read_op(operation, self._name)
-
-            def answer() -> Mapping[str, str] | None:
-                asked.wait_for_complete()
-                status = asked.get_return_value()
-                if status == -errno.ENOENT:
-                    raise self._gone()
-                if status < 0:
-                    raise rados.OSError(f"the register {self._name}", errno=-status)
-                found = dict(entries)
-                known: Mapping[str, str] | None = json.loads(found[key]) if key in found else None
-                return known
-
-            try:
-                yield answer
-            finally:
-                asked.wait_for_complete()
+    def asking_intent(self, volume_id: str) -> AbstractContextManager[Callable[[], Mapping[str, str] | None]]:
+        """The same, asked for while the block does something else; whoever calls for the answer waits for it."""
+        return self._asking(_MAKING + volume_id)
 
     def forget_intent(self, volume_id: str) -> None:
         """Nobody waits for it: the entry of a complete volume does no harm, and its delete forgets it again."""
-        with self._connection.modules.rados.WriteOpCtx() as operation:
-            self._connection.ioctx.remove_omap_keys(operation, (_MAKING + volume_id,))
-            crash_point("rbd.forget.before")
-            self._connection.ioctx.operate_aio_write_op(operation, self._name)
-            crash_point("rbd.forget.after")
+        self._remove("rbd.forget", _MAKING + volume_id, waits=False)
 
     def intents(self) -> Iterator[str]:
         """Ids of volumes that are being made, or were left half-made."""
@@ -124,14 +100,30 @@ class Register:
         yield from self._entries(_EXPORT)
 
     def _get(self, key: str) -> Any:
-        with self._connection.modules.rados.ReadOpCtx() as operation:
+        with self._asking(key) as answer:
+            return answer()
+
+    @contextmanager
+    def _asking(self, key: str) -> Iterator[Callable[[], Any]]:
+        rados = self._connection.modules.rados
+        with rados.ReadOpCtx() as operation:
             entries, _ = self._connection.ioctx.get_omap_vals_by_keys(operation, (key,))
+            asked = self._connection.ioctx.operate_aio_read_op(operation, self._name)
+
+            def answer() -> Any:
+                asked.wait_for_complete()
+                status = asked.get_return_value()
+                if status == -errno.ENOENT:
+                    raise self._gone()
+                if status < 0:
+                    raise rados.OSError(f"the register {self._name}", errno=-status)
+                found = dict(entries)
+                return json.loads(found[key]) if key in found else None
+
             try:
-                self._connection.ioctx.operate_read_op(operation, self._name)
-            except self._connection.modules.rados.ObjectNotFound as error:
-                raise self._gone() from error
-            found = dict(entries)
-        return json.loads(found[key]) if key in found else None
+                yield answer
+            finally:
+                asked.wait_for_complete()
 
     def _set(self, point: str, key: str, value: object) -> None:
         with self._connection.modules.rados.WriteOpCtx() as operation:
@@ -140,11 +132,12 @@ class Register:
             self._connection.ioctx.operate_write_op(operation, self._name)
             crash_point(f"{point}.after")
 
-    def _remove(self, point: str, key: str) -> None:
+    def _remove(self, point: str, key: str, waits: bool = True) -> None:
+        ioctx = self._connection.ioctx
         with self._connection.modules.rados.WriteOpCtx() as operation:
-            self._connection.ioctx.remove_omap_keys(operation, (key,))
+            ioctx.remove_omap_keys(operation, (key,))
             crash_point(f"{point}.before")
-            self._connection.ioctx.operate_write_op(operation, self._name)
+            (ioctx.operate_write_op if waits else ioctx.operate_aio_write_op)(operation, self._name)
             crash_point(f"{point}.after")
 
     def _entries(self, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 Credentials are made here and stored with the row, before anything is exported; they are in no argument and no event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -51,19 +51,21 @@ class Connecting:
 def create(tx: Connection, caller: RequestContext, new: NewAttachment) -> Accepted:
     """Reserve the volume; with a connector, let it in."""
     volume = _taken_volume(tx, caller, new.volume_id)
-    _judge_another(tx, volume, new.instance_uuid)
-    operations.refuse_if_on_it(tx, "volume", volume.id)
-    return _add(tx, caller, volume, new)
-
-
-def _judge_another(tx: Connection, volume: Volume, instance_uuid: str | None) -> None:
-    """One volume is for one instance, unless it is made for many; an instance may attach twice, to move to a host."""
     others = attachments.of_volume(tx, volume.id)
+    _judge_another(volume, others, new.instance_uuid)
+    operations.refuse_if_on_it(tx, "volume", volume.id)
+    return _add(tx, caller, volume, others, new)
+
+
+def _judge_another(volume: Volume, others: Sequence[Attachment], instance_uuid: str | None) -> None:
+    """One volume is for one instance, unless it is made for many; an instance may attach twice, to move to a host."""
     moving = bool(others) and all(instance_uuid and each.instance_uuid == instance_uuid for each in others)
     judge("volume", volume.id, "attach_again" if volume.multiattach or moving else "attach", volume.status)
 
 
-def _add(tx: Connection, caller: RequestContext, volume: Volume, new: NewAttachment) -> Accepted:
+def _add(
+    tx: Connection, caller: RequestContext, volume: Volume, others: Sequence[Attachment], new: NewAttachment
+) -> Accepted:
     connecting = new.connector is not None
     attachments.add(
         tx,
@@ -76,7 +78,7 @@ def _add(tx: Connection, caller: RequestContext, volume: Volume, new: NewAttachm
         attach_mode=new.mode,
         mountpoint=(new.connector or {}).get("mountpoint"),
         connector=new.connector,
-        credentials=_credentials(tx, volume.id, new.id, new.connector) if new.connector is not None else None,
+        credentials=_credentials(others, new.id, new.connector) if new.connector is not None else None,
     )
     settle(tx, volume.id)
     if not connecting:
@@ -104,7 +106,7 @@ def connect(
         connector=connector,
         attach_mode=mode or attachment.attach_mode,
         mountpoint=connector.get("mountpoint") or attachment.mountpoint,
-        credentials=_credentials(tx, volume.id, attachment_id, connector),
+        credentials=_credentials(attachments.of_volume(tx, volume.id), attachment_id, connector),
         connection_info=None,
         attached_at=None,
         error=None,
@@ -113,10 +115,10 @@ def connect(
     return _begin(tx, caller, "attachment.attach", volume, replace(attachment, connector=connector), operation_id)
 
 
-def _credentials(tx: Connection, volume_id: str, attachment_id: str, connector: Json) -> Mapping[str, Any]:
+def _credentials(known: Sequence[Attachment], attachment_id: str, connector: Json) -> Mapping[str, Any]:
     """New ones, but for an initiator that is in already: a target knows one secret of an initiator."""
     initiator = initiator_of(connector)
-    for each in attachments.of_volume(tx, volume_id) if initiator else ():
+    for each in known if initiator else ():
         if each.id != attachment_id and each.credentials is not None and initiator_of(each.connector) == initiator:
             with suppress(SecretUnreadable):
                 return dict(each.credentials)
@@ -196,7 +198,7 @@ def initialize_connection(tx: Connection, caller: RequestContext, new: NewAttach
             return Connecting(attachment.id, Accepted(None if live is None else live.id, volume.host))
     judge("volume", volume.id, "attach_again" if volume.multiattach or not exported else "attach", volume.status)
     operations.refuse_if_held(tx, "volume", volume.id)
-    return Connecting(new.id, _add(tx, caller, volume, new))
+    return Connecting(new.id, _add(tx, caller, volume, found, new))
 
 
 def terminate_connection(
