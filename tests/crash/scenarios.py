@@ -347,7 +347,7 @@ def _holds_the_disk(path: Path) -> bool:
 
 
 def manage(stage: Stage) -> requests.Response:
-    host = stage.outside.rows("SELECT host FROM services WHERE binary = 'volumed-volume'")[0]["host"]
+    host = stage.outside.rows("SELECT host FROM services WHERE host LIKE '%@file'")[0]["host"]
     body = {"host": host, "ref": {"source-name": "foreign-disk"}}
     return stage.rest.post("/manageable_volumes", json={"volume": body}, headers=key(stage))
 

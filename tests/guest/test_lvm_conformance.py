@@ -1,32 +1,63 @@
-"""The LVM driver passes the suite on a real device-mapper: thin each time, thick where the full product runs.
+"""Logical volumes, exported by LIO and by tgt, pass the suite on a real kernel: the classic volume node.
 
-What is thick's own is tried each time by ``test_lvm``.
+Each time all of it thin over LIO, and of the others what the two of a pair have to do with each other; all of each in
+the full product.
 """
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.data_paths import Local
+from tests.lab.libiscsi import NamedIscsi
 from tests.lab.lvm_backend import LvmBackend, volume_group
-from volumed.driver.conformance import DriverConformance
+from volumed.driver.conformance import DriverConformance, Lab
+from volumed.driver.conformance.scenarios import Stage
+from volumed.driver.interface import Driver, VolumeRef
 
 pytestmark = pytest.mark.guest
 
+GIB = 1024**3
 
-class TestThinOverFake(DriverConformance):
+
+class LvmConformance(DriverConformance):
+    """On a group with a disk of its own, by the options of the class."""
+
+    KIND = "thin"
+    TARGET = "lio"
+
     @pytest.fixture(scope="class")
     @classmethod
     def lab(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LvmBackend]:
-        with volume_group("thin", "/dev/ubda") as group:
-            yield LvmBackend(tmp_path_factory.mktemp("thin"), group, "fake", Local())
+        name = f"{cls.KIND}-{cls.TARGET}"
+        with volume_group(f"group-{name}", "/dev/ubda") as group:
+            # The wipe has tests of its own (test_lvm); here it is short.
+            options = {"lvm_type": cls.KIND, "target_port": 3260, "volume_clear_size": 64}
+            backend = LvmBackend(tmp_path_factory.mktemp(name), group, cls.TARGET, NamedIscsi(), options=options)
+            yield backend
+            backend.close()
 
 
-@pytest.mark.full
-class TestThickOverFake(DriverConformance):
-    @pytest.fixture(scope="class")
-    @classmethod
-    def lab(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LvmBackend]:
-        with volume_group("thick", "/dev/ubdb") as group:
-            options = {"lvm_type": "thick"}
-            yield LvmBackend(tmp_path_factory.mktemp("thick"), group, "fake", Local(), options=options)
+class TestThinOverLio(LvmConformance):
+    """And a session that goes on while its volume grows."""
+
+    def test_a_session_sees_a_volume_grow(self, lab: Lab, driver: Driver, stage: Stage) -> None:
+        driver.create(stage.source)
+        access = stage.access("first")
+        driver.ensure_export(stage.source, [access])
+        with lab.data.session(driver.connection_info(stage.source, access)) as session:
+            driver.extend(stage.source, 2)
+            driver.ensure_export(VolumeRef(stage.source.id, 2, stage.source.pool), [access])
+            assert session.has_pattern(0, 2 * GIB - 65536, 65536)
+        driver.remove_export(stage.source)
+
+
+class TestThickOverLio(LvmConformance):
+    KIND = "thick"
+
+
+class TestThinOverTgt(LvmConformance):
+    TARGET = "tgt"
+
+
+class TestThickOverTgt(LvmConformance):
+    KIND, TARGET = "thick", "tgt"

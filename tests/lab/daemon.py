@@ -126,10 +126,10 @@ class Daemon:
             time.sleep(0.02)
         raise RuntimeError(f"volumed up does not serve after {PATIENCE:g} s:\n{self.output()}")
 
-    def output(self) -> str:
-        """What this start of the process said so far, both streams."""
+    def output(self, start: int | None = None) -> str:
+        """What this start of the process said so far, both streams; or everything since ``start`` of its log."""
         with self.log.open("rb") as log:
-            log.seek(self._start_of_log)
+            log.seek(self._start_of_log if start is None else start)
             return log.read().decode(errors="replace")
 
     def kill(self) -> None:

@@ -79,6 +79,8 @@ class FleetDaemon(ForkedDaemon):
         """``broker_url`` and ``database_url``: a test's own, in place of those on the run's servers."""
         super().__init__(folder, arguments, environment)
         self.services: dict[str, Child] = {}
+        #: Who was started and has not been seen to serve, with where in the log its words begin.
+        self._awaited: dict[str, int] = {}
         self._parts = ExitStack()
         self.broker = None if broker_url else self._parts.enter_context(rabbitmq.shared().vhost())
         self.broker_url = broker_url or self._own_broker().url
@@ -144,19 +146,21 @@ class FleetDaemon(ForkedDaemon):
         self._prepare()
         with self.log.open("ab") as log:
             self._start_of_log = log.tell()
-        self._awaited = [name for name in self._names() if not self._runs(name)]
-        for name in self._awaited:
+        starting = [name for name in self._names() if not self._runs(name)]
+        self._awaited |= dict.fromkeys(starting, self._start_of_log)
+        for name in starting:
             self.services[name] = self._fork(name, environment or {})
-        return self.services[self._awaited[-1]] if self._awaited else None
+        return self.services[starting[-1]] if starting else None
 
     def wait_until_serving(self) -> None:
         deadline = time.monotonic() + PATIENCE
-        while waits := [name for name in self._awaited if not self._serves(name)]:
-            if dead := [name for name in waits if self.services[name].poll() is not None]:
+        while self._awaited:
+            if dead := [name for name in self._awaited if self.services[name].poll() is not None]:
                 raise RuntimeError(f"{dead} ended before it served:\n{self.output()}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{waits} do not serve after {PATIENCE:g} s:\n{self.output()}")
+                raise RuntimeError(f"{[*self._awaited]} do not serve after {PATIENCE:g} s:\n{self.output()}")
             time.sleep(0.02)
+            self._awaited = {name: start for name, start in self._awaited.items() if not self._serves(name, start)}
 
     def kill(self) -> None:
         """SIGKILL for all services at once."""
@@ -279,8 +283,9 @@ class FleetDaemon(ForkedDaemon):
     def _runs(self, name: str) -> bool:
         return name in self.services and self.services[name].poll() is None
 
-    def _serves(self, name: str) -> bool:
-        said = self.output()
+    def _serves(self, name: str, start: int) -> bool:
+        """Whether the service has said so since the place ``start`` of the log."""
+        said = self.output(start)
         if name == "api":
             found = _SERVES.search(said)
             if found is None or not _answers(found[1]):

@@ -2,19 +2,25 @@
 
     python node_client.py URL lifecycle|begin|finish
 
-``lifecycle``: every kind of request, one after another. ``begin``: many requests at once, and none is waited for.
-``finish``: all that was begun ends as asked, goes, and the doctor finds nothing. Imports nothing of ours.
+``lifecycle``: every kind of request, one after another, while the clock is set back. ``begin``: many requests at once,
+and none is waited for. ``finish``: all that was begun ends as asked, hosts are let in to what they are attached to, it
+goes, and the doctor finds nothing. Imports nothing of ours.
 """
 
 import json
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 #: Seconds for what takes a moment, in a guest on a busy machine.
 PATIENCE = 240.0
+
+#: Where the kernel has its targets, and who is let in to one by the name of its volume.
+ACCESSES = "sys/kernel/config/target/iscsi/*:volume-{volume}/tpgt_1/acls/{initiator}/lun_*/lun"
 
 
 class Client:
@@ -43,11 +49,28 @@ class Client:
     def snapshot(self, volume: str) -> str:
         return str(self.ask("POST", "/snapshots", {"snapshot": {"volume_id": volume, "force": True}})["snapshot"]["id"])
 
+    def attach(self, volume: str) -> None:
+        """By a host that is called by the volume's name; it has been let in when this returns."""
+        attachment = {
+            "volume_uuid": volume,
+            "instance_uuid": volume,
+            "connector": {"initiator": initiator_of(volume), "host": "compute", "ip": "127.0.0.1"},
+        }
+        self.ask("POST", "/attachments", {"attachment": attachment})
+
     def wait(self, path: str, status: str = "available") -> None:
         deadline = time.monotonic() + PATIENCE
         while (found := self._status(path)) != status:
             if found.startswith("error") or time.monotonic() > deadline:
                 raise SystemExit(f"{path} is {found}, not {status}: {self.ask('GET', path)}")
+            time.sleep(0.2)
+
+    def wait_until_let_in(self, volume: str) -> None:
+        """Until the kernel lets the volume's host in, to its disk."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(Path("/").glob(ACCESSES.format(volume=volume, initiator=initiator_of(volume)))):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"nobody is let in to {volume}: {self.ask('GET', '/attachments/detail')}")
             time.sleep(0.2)
 
     def wait_until_clean(self) -> None:
@@ -63,9 +86,14 @@ class Client:
         return "gone" if answer is None else str(next(iter(answer.values()))["status"])
 
 
+def initiator_of(volume: str) -> str:
+    return f"iqn.2026-01.test:{volume}"
+
+
 def lifecycle(client: Client) -> None:
     source = client.create()
     client.wait(f"/volumes/{source}")
+    time.clock_settime(time.CLOCK_REALTIME, time.time() - 3600)
     snapshot = client.snapshot(source)
     client.wait(f"/snapshots/{snapshot}")
     copies = [client.create(snapshot_id=snapshot), client.create(source_volid=source)]
@@ -73,6 +101,7 @@ def lifecycle(client: Client) -> None:
         client.wait(f"/volumes/{copy}")
     client.ask("POST", f"/volumes/{copies[0]}/action", {"os-extend": {"new_size": 2}})
     client.wait(f"/volumes/{copies[0]}")
+    client.attach(copies[0])
     remove_all(client)
 
 
@@ -81,9 +110,11 @@ def begin(client: Client) -> None:
     client.wait(f"/volumes/{source}")
     snapshot = client.snapshot(source)
     client.wait(f"/snapshots/{snapshot}")
-    gone = [client.create() for _ in range(2)]
-    for volume in gone:
+    *gone, attached, attaching = [client.create() for _ in range(4)]
+    for volume in (*gone, attached, attaching):
         client.wait(f"/volumes/{volume}")
+    client.attach(attached)
+    threading.Thread(target=client.attach, args=(attaching,), daemon=True).start()
     for volume in gone:
         client.ask("DELETE", f"/volumes/{volume}")
     client.snapshot(source)
@@ -99,14 +130,18 @@ def finish(client: Client) -> None:
             raise SystemExit(f"still there: {waited}")
         time.sleep(0.2)
     volumes = client.ask("GET", "/volumes")["volumes"]
-    if len(volumes) != 6:
-        raise SystemExit(f"there are {len(volumes)} volumes, 6 were asked for and not deleted")
-    for volume in volumes:
-        client.wait(f"/volumes/{volume['id']}")
+    if len(volumes) != 8:
+        raise SystemExit(f"there are {len(volumes)} volumes, 8 were asked for and not deleted")
+    if not client.ask("GET", "/attachments")["attachments"]:
+        raise SystemExit("no attachment is there, and one was made")
     remove_all(client)
 
 
 def remove_all(client: Client) -> None:
+    for each in client.ask("GET", "/attachments")["attachments"]:
+        client.wait_until_let_in(each["volume_id"])
+        client.ask("DELETE", f"/attachments/{each['id']}")
+        client.wait(f"/attachments/{each['id']}", "gone")
     for kind in ("snapshots", "volumes"):
         ids = [each["id"] for each in client.ask("GET", f"/{kind}")[kind]]
         for its_id in ids:

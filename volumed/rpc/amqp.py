@@ -9,15 +9,22 @@ its queues: the bounds of both begin later. Knows sockets; knows nothing of RPC.
 
 from typing import Any
 
+from kombu import transport as transports
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 #: Seconds for an answer where the connection has no heartbeat, whose interval is the bound otherwise.
 LONGEST_SILENCE = 10.0
 
 
+#: What AMQP's URLs begin with, as kombu calls it.
+ALIASES = ("amqp", "amqps", "pyamqp")
+
+
 def register() -> None:
-    """Make it the transport of AMQP's URLs in this process."""
-    TRANSPORT_ALIASES.update(dict.fromkeys(("amqp", "amqps", "pyamqp"), f"{__name__}:Transport"))
+    """Make it the transport of AMQP's URLs in this process, also where kombu has looked them up before."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(ALIASES, f"{__name__}:Transport"))
+    for alias in ALIASES:
+        transports._transport_cache.pop(alias, None)
 
 
 class Transport(pyamqp.Transport):

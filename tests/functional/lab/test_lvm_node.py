@@ -1,4 +1,4 @@
-"""``volumed up`` on a node with an LVM backend: its work ends as asked, also when the machine dies in the middle."""
+"""``volumed up`` on a node with LVM and LIO: its work ends as asked, also when the machine dies in the middle."""
 
 import sys
 import threading
@@ -26,7 +26,9 @@ sweep_interval = 1
 volume_driver = lvm
 volume_group = vg
 lvm_type = {kind}
-target_helper = fake
+target_helper = lio
+target_port = 3260
+lio_helper_socket = /run/lio.sock
 """
 
 URL = "http://127.0.0.1:8776"
@@ -80,6 +82,10 @@ class Node:
         self.machine.check(["mkdir", "-p", STATE])
         self.machine.check(["mount", "/dev/ubdb", STATE])
 
+    def targets(self) -> set[str]:
+        found = self.machine.run(["sh", "-c", "ls -d /sys/kernel/config/target/iscsi/iqn.*"])
+        return set(found.output.split())
+
     def _write(self, path: str, text: str) -> None:
         self.machine.check([sys.executable, "-I", "-c", f"open({path!r}, 'w').write({text!r})"])
         self.machine.check(["sync"])  # as a configuration is on the disk long before a machine dies
@@ -109,3 +115,4 @@ def test_what_a_node_was_asked_for_ends_as_asked_also_when_the_machine_dies_in_t
         assert all(name.startswith("volumed-purge-") for name in left)
         assert time.monotonic() < deadline, left
         time.sleep(1)
+    assert not node.targets()
