@@ -78,7 +78,7 @@ bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CP
 	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
 
 bench-lvm: setup-guest  ## the LVM driver and LIO on a kernel of its own, beside bare LVM commands and writes of configfs
-	@$(BIN)/python -m bench lvm lio
+	@$(BIN)/python -m bench lvm lio attach
 
 bench-rbd: setup  ## the RBD driver beside bare librbd on a real cluster, and with thousands of images
 	@$(BIN)/python -m bench rbd rbd-rest rbd-images

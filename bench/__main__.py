@@ -11,7 +11,22 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import creates, doctor, fleet, lio, lists, lvm, placements, rbd, recovery, rpc, safety, starts, statements
+from bench import (
+    attach,
+    creates,
+    doctor,
+    fleet,
+    lio,
+    lists,
+    lvm,
+    placements,
+    rbd,
+    recovery,
+    rpc,
+    safety,
+    starts,
+    statements,
+)
 from bench.figure import Figure, print_table
 
 FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -35,6 +50,7 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "fleet-memory": fleet.memory,
     "lio": lio.exports,
     "lvm": lvm.measure,
+    "attach": attach.measure,
     "rbd": rbd.driver,
     "rbd-rest": rbd.rest,
     "rbd-images": rbd.images,

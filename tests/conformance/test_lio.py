@@ -12,9 +12,10 @@ from volumed.driver.conformance import DriverConformance, Lab
 from volumed.driver.conformance.scenarios import Scenario, Stage, scenarios
 from volumed.driver.interface import Driver
 from volumed.driver.registry import Setup
+from volumed_drivers.helper.wire import Hello
 from volumed_drivers.targets.lio.fabric import Fabric
 from volumed_drivers.targets.lio.helper import Desk
-from volumed_drivers.targets.lio.requests import Hello, Request
+from volumed_drivers.targets.lio.requests import Request
 from volumed_drivers.targets.lio.target import LioTarget
 
 pytestmark = pytest.mark.guest

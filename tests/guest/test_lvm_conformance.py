@@ -5,11 +5,12 @@ the full product.
 """
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
 from tests.lab.libiscsi import NamedIscsi
-from tests.lab.lvm_backend import LvmBackend, volume_group
+from tests.lab.lvm_backend import LvmBackend, helper, volume_group
 from volumed.driver.conformance import DriverConformance, Lab
 from volumed.driver.conformance.scenarios import Stage
 from volumed.driver.interface import Driver, VolumeRef
@@ -24,14 +25,15 @@ class LvmConformance(DriverConformance):
 
     KIND = "thin"
     TARGET = "lio"
+    #: The wipe has tests of its own (``test_lvm``); here it is short.
+    OPTIONS: ClassVar = {"target_port": 3260, "volume_clear_size": 64}
 
     @pytest.fixture(scope="class")
     @classmethod
     def lab(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LvmBackend]:
         name = f"{cls.KIND}-{cls.TARGET}"
         with volume_group(f"group-{name}", "/dev/ubda") as group:
-            # The wipe has tests of its own (test_lvm); here it is short.
-            options = {"lvm_type": cls.KIND, "target_port": 3260, "volume_clear_size": 64}
+            options = cls.OPTIONS | {"lvm_type": cls.KIND}
             backend = LvmBackend(tmp_path_factory.mktemp(name), group, cls.TARGET, NamedIscsi(), options=options)
             yield backend
             backend.close()
@@ -52,7 +54,19 @@ class TestThinOverLio(LvmConformance):
 
 
 class TestThickOverLio(LvmConformance):
+    """LVM's commands are run, and its devices opened, by the helper."""
+
     KIND = "thick"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LvmBackend]:
+        folder = tmp_path_factory.mktemp("by-the-helper")
+        with volume_group("helped", "/dev/ubda") as group, helper(folder / "lvm.sock", group):
+            options = cls.OPTIONS | {"lvm_type": "thick", "lvm_helper_socket": str(folder / "lvm.sock")}
+            backend = LvmBackend(folder, group, "lio", NamedIscsi(), options=options)
+            yield backend
+            backend.close()
 
 
 class TestThinOverTgt(LvmConformance):

@@ -1,7 +1,10 @@
 """An LVM backend of the test's own, in a guest: its volume group, its options, and driver objects of it."""
 
+import os
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,9 @@ from volumed.driver.interface import Owner
 from volumed.driver.registry import Setup
 from volumed_drivers.lvm.driver import LvmDriver
 from volumed_drivers.lvm.options import OPTIONS
+
+#: Seconds for what takes a moment, in a guest on a busy machine.
+PATIENCE = 60.0
 
 OWNER = Owner("test-deployment", "lvm")
 
@@ -42,6 +48,25 @@ def volume_group(name: str, *disks: str) -> Iterator[str]:
 def volumes(group: str) -> set[str]:
     """The names of the logical volumes that are there."""
     return set(lvm("lvs", "--noheadings", "-o", "lv_name", group).split())
+
+
+@contextmanager
+def helper(socket: Path, group: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """``volumed-lvm`` for the group, for everybody who can connect to ``socket``."""
+    words = ["--socket", str(socket), "--group", group, "--user", "nobody"]
+    command = [sys.executable, "-m", "volumed_drivers.lvm.helper", *words]
+    with subprocess.Popen(command, env=os.environ | (environment or {})) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not socket.is_socket():
+                assert process.poll() is None
+                assert time.monotonic() < deadline, "the helper does not listen"
+                time.sleep(0.02)
+            socket.chmod(0o666)
+            yield process
+        finally:
+            process.kill()
+            socket.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from volumed_drivers.helper.wire import MOST_ASKED, Hello, Refused, receive, send, to_words
 from volumed_drivers.targets.lio.backstores import serial_of
 from volumed_drivers.targets.lio.requests import (
-    MOST_ASKED,
     Acl,
     Apply,
     Exports,
-    Hello,
     Names,
-    Refused,
     Remove,
     Request,
     Scope,
     Sessions,
     check,
     of_words,
-    receive,
-    send,
-    to_words,
 )
 
 SCOPE = Scope("0123456789ab", "iqn.2010-10.org.openstack:volume-", ("127.0.0.1:3260", "[::1]:3260"))

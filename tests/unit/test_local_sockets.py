@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from volumed_drivers.targets.local_sockets import connected
+from volumed_drivers.local_sockets import connected
 
 
 def test_a_listener_that_takes_no_connection_is_waited_for_and_nobody_is_not(tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from volumed.cmd import service
 from volumed.conf import operations
 from volumed.conf import service as options
-from volumed_drivers.targets.lio import helper
+from volumed_drivers.helper import capabilities
+from volumed_drivers.lvm import helper as lvm
+from volumed_drivers.targets.lio import helper as lio
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted(unit for unit in (ROOT / "etc" / "systemd").iterdir() if unit.suffix in (".service", ".socket"))
-OURS = [unit for unit in UNITS if not unit.name.startswith(("volumed-tgtd", "volumed-lio"))]
-HELPER = ROOT / "etc" / "systemd" / "volumed-lio.service"
+OURS = [unit for unit in UNITS if not unit.name.startswith(("volumed-tgtd", "volumed-lio", "volumed-lvm"))]
 
 #: What a verified unit must have; without one of these, systemd knows less than it could.
 DEMANDED = (
@@ -52,14 +54,20 @@ def test_each_service_tells_systemd_and_is_started_by_a_command_that_exists(unit
     assert (ROOT / "bin" / f"volumed-{found[1]}").exists()
 
 
-def test_the_helper_of_lio_takes_the_options_and_holds_the_capability_that_its_unit_names() -> None:
-    text = HELPER.read_text()
-    options = re.search(r'^Environment=VOLUMED_LIO_OPTIONS="(.*)"$', text, re.MULTILINE)
-    assert options is not None
-    assert helper.options(options[1].split()).user == ["volumed"]
-    assert "CapabilityBoundingSet=CAP_SYS_ADMIN" in text.splitlines()
-    assert f"ListenStream={helper.SOCKET}" in HELPER.with_suffix(".socket").read_text()
-    assert (ROOT / "bin" / "volumed-lio").exists()
+@pytest.mark.parametrize(("name", "helper", "held"), [("lio", lio, (21,)), ("lvm", lvm, lvm.CAPABILITIES)])
+def test_a_helper_takes_the_options_and_holds_the_capabilities_that_its_unit_names(
+    name: str, helper: ModuleType, held: tuple[int, ...]
+) -> None:
+    unit = ROOT / "etc" / "systemd" / f"volumed-{name}.service"
+    text = unit.read_text()
+    words = re.search(r'^Environment=VOLUMED_\w+_OPTIONS="(.*)"$', text, re.MULTILINE)
+    bound = re.search(r"^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)
+    assert words is not None
+    assert bound is not None
+    assert helper.options(words[1].split()).user == ["volumed"]
+    assert {getattr(capabilities, word) for word in bound[1].split()} == set(held)
+    assert f"ListenStream={helper.SOCKET}" in unit.with_suffix(".socket").read_text()
+    assert (ROOT / "bin" / f"volumed-{name}").exists()
 
 
 def test_systemd_waits_longer_than_the_launcher() -> None:

@@ -5,25 +5,23 @@ volumes and snapshots.
 """
 
 import json
-import shlex
+import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from volumed.driver.commands import Completed, run
 from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendUnreachable
+from volumed_drivers.lvm.hands import device_of, hands_of
 
-#: Where udevd listens; without it LVM must make its nodes itself, or it waits for ever. Source: lvm.conf(5), udev_sync.
-UDEV = Path("/run/udev/control")
-
-_GROUP_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_tags,pv_count"
+_GROUP_FIELDS = ("vg_name", "vg_uuid", "vg_size", "vg_free", "vg_extent_size", "vg_tags")
 _FIELDS = (
-    f"{_GROUP_FIELDS.removesuffix(',pv_count')},lv_name,lv_uuid,lv_size,lv_tags,segtype,origin,pool_lv,data_percent,"
-    "metadata_percent,lv_metadata_size,lv_active,lv_device_open,lv_skip_activation"
+    *_GROUP_FIELDS,
+    *("lv_name", "lv_uuid", "lv_size", "lv_tags", "segtype", "origin", "pool_lv", "data_percent", "metadata_percent"),
+    *("lv_metadata_size", "lv_active", "lv_device_open", "lv_skip_activation"),
 )
 
 
@@ -79,24 +77,31 @@ class Lvm:
 
     def __init__(self, backend: str, options: Any) -> None:
         self.group = options.volume_group
+        self.hands = hands_of(backend, options)
         self._backend = backend
-        self._helper = shlex.split(options.lvm_root_helper)
-        self._timeout = options.lvm_command_timeout
         self._interval = options.lvm_read_interval
-        self._environment = _environment(options)
         self._known: Group | None = None
         self._known_at = 0.0
         self._guard = threading.Lock()
 
     def device(self, name: str) -> str:
-        return f"/dev/{self.group}/{name}"
+        return device_of(self.group, name)
+
+    @contextmanager
+    def opened(self, name: str, writable: bool) -> Iterator[int]:
+        """A descriptor of its device. Raises ``OSError``."""
+        descriptor = self.hands.open(self.group, name, writable)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def look(self) -> Group:
         """The group as it is now: one command. Raises ``BackendUnreachable`` when there is no such group."""
         begun = time.monotonic()
-        rows = self._report("vgs", _FIELDS)
+        rows = self._report(_FIELDS)
         if not rows:  # a group with nothing in it has no rows of its volumes
-            rows = [row | {"lv_name": ""} for row in self._report("vgs", _GROUP_FIELDS)]
+            rows = [row | {"lv_name": ""} for row in self._report(_GROUP_FIELDS)]
         if not rows:
             raise BackendUnreachable(backend=self._backend, reason=f"LVM says nothing of volume group {self.group}")
         group = _group(rows)
@@ -114,7 +119,7 @@ class Lvm:
     def change(self, point: str, *command: str) -> None:
         """Run one command that changes something, between two crash points. Raises ``Refused``, ``OutcomeUnknown``."""
         crash_point(f"lvm.{point}.before")
-        done = self._run([*command])
+        done = self.hands.change(command)
         if done.status != 0:
             raise Refused(done.reason)
         crash_point(f"lvm.{point}.after")
@@ -144,36 +149,16 @@ class Lvm:
         with self._guard:
             self._known = None
 
-    def _report(self, command: str, fields: str) -> list[dict[str, str]]:
-        options = ["--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields]
-        done = self._run([command, *options, self.group])
+    def _report(self, fields: Sequence[str]) -> list[dict[str, str]]:
+        done = self.hands.report(self.group, fields)
         if done.status != 0:
             raise BackendUnreachable(backend=self._backend, reason=f"volume group {self.group}: {done.reason}")
         try:
             rows: list[dict[str, str]] = json.loads(done.output)["report"][0]["vg"]
         except (ValueError, LookupError) as error:
-            reason = f"{command} answered what is no report: {done.output[:200]!r}"
+            reason = f"vgs answered what is no report: {done.output[:200]!r}"
             raise BackendUnreachable(backend=self._backend, reason=reason) from error
         return rows
-
-    def _run(self, command: list[str]) -> Completed:
-        environment = self._environment | ({} if UDEV.exists() else {"DM_DISABLE_UDEV": "1"})
-        if self._helper:  # sudo(8) passes no environment on
-            words = [f"{name}={value}" for name, value in (environment | {"LC_ALL": "C"}).items()]
-            command = [*self._helper, "env", *words, *command]
-        return run(self._backend, command, self._timeout, {**environment, "PATH": _PATH})
-
-
-#: Where LVM's commands are; a service's own path may lack the folders of the administrator.
-_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
-
-
-def _environment(options: Any) -> dict[str, str]:
-    environment = {"LVM_SUPPRESS_FD_WARNINGS": "1"} if options.lvm_suppress_fd_warnings else {}
-    configuration = Path(options.lvm_conf_file or "")
-    if options.lvm_conf_file and configuration.is_file():
-        environment["LVM_SYSTEM_DIR"] = str(configuration.parent)
-    return environment
 
 
 def _group(rows: list[dict[str, str]]) -> Group:

@@ -59,6 +59,7 @@ class LvmDriver:
         self._target = load_target(setup)
 
     def do_setup(self) -> None:
+        self._lvm.hands.meet()
         group = self._lvm.look()
         self._claim(group)
         with self._site.translated(f"the folder {self._site.notes}"):

@@ -10,8 +10,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,55 +53,42 @@ class Position:
         self.path.unlink(missing_ok=True)
 
 
-@contextmanager
-def opened(path: str, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def size_of(path: str) -> int:
+def size_of(device: int) -> int:
     """The size of a block device, in bytes."""
-    with opened(path, os.O_RDONLY) as device:
-        return os.lseek(device, 0, os.SEEK_END)
+    return os.lseek(device, 0, os.SEEK_END)
 
 
-def clear(path: str, start: int, end: int, position: Position, progress: Progress, rate: int = 0) -> None:
+def clear(device: int, start: int, end: int, position: Position, progress: Progress, rate: int = 0) -> None:
     """Have all from ``start`` to ``end`` read as zeros; ``rate``: bytes a second at most, 0: no limit."""
-    with opened(path, os.O_WRONLY) as device:
-        _each_part(device, start, end, position, progress, CLEAR, lambda at, size: _zero(device, at, size), rate)
+    _each_part(device, start, end, position, progress, CLEAR, lambda at, size: _zero(device, at, size), rate)
 
 
-def copy(source: str, target: str, size: int, position: Position, progress: Progress) -> None:
+def copy(source: int, target: int, size: int, position: Position, progress: Progress) -> None:
     """Have ``target`` read as ``source`` does, and as zeros from its end to ``size``."""
     length = size_of(source)
-    with opened(source, os.O_RDONLY) as taken, opened(target, os.O_WRONLY) as device:
-        os.posix_fadvise(taken, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    os.posix_fadvise(source, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
-        def part(at: int, count: int) -> None:
-            data = _read(taken, at, min(count, max(0, length - at)))
-            if data.count(0) == len(data):
-                _zero(device, at, count)
-            else:
-                _write(device, data, at)
-                _zero(device, at + len(data), count - len(data))
+    def part(at: int, count: int) -> None:
+        data = _read(source, at, min(count, max(0, length - at)))
+        if data.count(0) == len(data):
+            _zero(target, at, count)
+        else:
+            _write(target, data, at)
+            _zero(target, at + len(data), count - len(data))
 
-        _each_part(device, 0, size, position, progress, READ, part)
+    _each_part(target, 0, size, position, progress, READ, part)
 
 
-def overwrite(source: str, target: str, progress: Progress) -> None:
+def overwrite(source: int, target: int, progress: Progress) -> None:
     """Have ``target`` read as ``source`` as far as that goes, writing only what differs."""
     length = size_of(source)
-    with opened(source, os.O_RDONLY) as taken, opened(target, os.O_RDWR) as device:
-        progress(0, length)
-        for at in range(0, length, READ):
-            wanted = _read(taken, at, min(READ, length - at))
-            if _read(device, at, len(wanted)) != wanted:
-                _write(device, wanted, at)
-            progress(at + len(wanted), length)
-        os.fdatasync(device)
+    progress(0, length)
+    for at in range(0, length, READ):
+        wanted = _read(source, at, min(READ, length - at))
+        if _read(target, at, len(wanted)) != wanted:
+            _write(target, wanted, at)
+        progress(at + len(wanted), length)
+    os.fdatasync(target)
 
 
 def _each_part(

@@ -38,6 +38,12 @@ OPTIONS = [
         "volume_clear_size", default=0, min=0, help="MiB to clear at the beginning of a volume; 0 is all of it."
     ),
     cfg.IntOpt("volume_clear_rate", default=0, min=0, help="MiB a second at most that are cleared; 0 is no limit."),
+    cfg.StrOpt(
+        "lvm_helper_socket",
+        default="",
+        help="Socket of volumed-lvm, the privileged helper of this node (/run/volumed/lvm.sock), for a service that is"
+        " not root; empty: this process runs LVM's commands.",
+    ),
     cfg.StrOpt("lvm_root_helper", default="", help="Command before each LVM command, such as 'sudo -n'; empty: none."),
     cfg.FloatOpt("lvm_command_timeout", default=120.0, min=1, help="Seconds after which an LVM command is killed."),
     cfg.FloatOpt(

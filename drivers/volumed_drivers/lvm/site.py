@@ -64,7 +64,8 @@ class Site:
         path = self.lvm.device(name)
         for attempt in (1, 2):
             try:
-                return path, size_of(path)
+                with self.lvm.opened(name, writable=False) as device:
+                    return path, size_of(device)
             except OSError as error:
                 if attempt == 2:
                     raise BackendUnreachable(backend=self.backend, reason=f"{path}: {error.strerror}") from error
@@ -92,7 +93,8 @@ class Site:
     def refuse_open(self, found: LogicalVolume, what: str) -> None:
         """Raise ``BackendBusy`` when somebody has it open."""
         if found.open:
-            raise BackendBusy(what=what, backend=self.backend, reason=f"open: {_holders(self.lvm.device(found.name))}")
+            holders = self.lvm.hands.holders(self.lvm.group, found.name)
+            raise BackendBusy(what=what, backend=self.backend, reason=f"open: {holders}")
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:
@@ -108,30 +110,3 @@ class Site:
         except Refused as refused:
             self.find(name, what)
             raise self.failed(what, refused) from refused
-
-
-def _holders(path: str) -> str:
-    """Who has the device open, as far as this process may see: devices upon it, and processes."""
-    try:
-        number = os.stat(path).st_rdev
-    except OSError:
-        return "by somebody"
-    upon = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders")
-    found = [f"device {each.name}" for each in (upon.iterdir() if upon.is_dir() else ())]
-    return ", ".join([*found, *_processes(number)]) or "by somebody"
-
-
-def _processes(number: int) -> Iterator[str]:
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(_is_device(descriptor, number) for descriptor in (process / "fd").iterdir()):
-                yield f"process {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:
-            continue
-
-
-def _is_device(descriptor: Path, number: int) -> bool:
-    try:
-        return descriptor.stat().st_rdev == number
-    except OSError:
-        return False

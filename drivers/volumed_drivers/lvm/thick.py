@@ -6,6 +6,8 @@ where nobody reaches it any more, and cleared later.
 
 import contextlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from volumed.driver.errors import BackendBusy
 from volumed.driver.interface import Progress, Remains
@@ -34,8 +36,8 @@ class Thick:
         """A volume of ``size`` bytes that reads as zeros; one that is there is finished."""
         if self._allocate(name, size, what):
             device, _ = self._site.device(name, what)
-            with self._site.translated(what):
-                clear(device, 0, size, self._site.position(device), _unwatched)
+            with self._written(name, what) as opened:
+                clear(opened, 0, size, self._site.position(device), _unwatched)
             self._ready(name, what)
 
     def snapshot(self, origin: str, name: str, what: str) -> None:
@@ -84,9 +86,9 @@ class Thick:
                 self._change(what, "deactivate", "lvchange", "-y", "-an", self._site.path(name))
             self._change(what, "extend", "lvextend", "-y", "-L", f"{size}b", self._site.path(name))
         device, end = self._site.device(name, what)
-        with self._site.translated(what):
+        with self._written(name, what) as opened:
             position = self._site.position(device)
-            clear(device, start, end, position, _unwatched)
+            clear(opened, start, end, position, _unwatched)
         self._change(what, "tag", "lvchange", "-y", "--deltag", f"{UNCLEARED}{start}", self._site.path(name))
         position.forget()
 
@@ -123,8 +125,8 @@ class Thick:
         device, size = self._site.device(name, what)
         options = self._site.options
         end = min(size, options.volume_clear_size * MIB or size)
-        with self._site.translated(what):
-            clear(device, 0, end, self._site.position(device), progress, options.volume_clear_rate * MIB)
+        with self._written(name, what) as opened:
+            clear(opened, 0, end, self._site.position(device), progress, options.volume_clear_rate * MIB)
         self._site.remove(name, what)
 
     def revert(self, volume_id: str, snapshot: str, size: int, what: str, progress: Progress) -> None:
@@ -132,13 +134,14 @@ class Thick:
         name, group = self._site.names.volume(volume_id), self._site.lvm.look()
         self._site.find(snapshot, f"the snapshot for {what}", group)
         self._site.refuse_open(self._site.find(name, what, group), what)
-        source, length = self._site.device(snapshot, what)
+        _, length = self._site.device(snapshot, what)
         target, end = self._site.device(name, what)
-        with self._site.translated(what):
-            overwrite(source, target, progress)
+        with self._written(name, what) as opened:
+            with self._site.lvm.opened(snapshot, writable=False) as source:
+                overwrite(source, opened, progress)
             position = self._site.position(target)
             position.forget()
-            clear(target, length, end, position, _unwatched)
+            clear(opened, length, end, position, _unwatched)
             position.forget()
 
     def is_whole(self, found: LogicalVolume, size: int) -> bool:
@@ -181,12 +184,19 @@ class Thick:
         is_volume = source.startswith("volume-")
         if is_volume:
             self.snapshot(source, still, f"an instant for {what}")
-        taken, _ = self._site.device(still if is_volume else source, f"the source of {what}")
+        read = still if is_volume else source
+        self._site.device(read, f"the source of {what}")
         device, _ = self._site.device(name, what)
-        with self._site.translated(what):
-            copy(taken, device, size, self._site.position(device), progress)
+        with self._written(name, what) as opened, self._site.lvm.opened(read, writable=False) as taken:
+            copy(taken, opened, size, self._site.position(device), progress)
         if is_volume:
             self._site.remove(still, what)
+
+    @contextmanager
+    def _written(self, name: str, what: str) -> Iterator[int]:
+        """Its device, open to be written; what the system says of it is said in the backend's family."""
+        with self._site.translated(what), self._site.lvm.opened(name, writable=True) as opened:
+            yield opened
 
     def _forget(self, name: str, what: str) -> None:
         group = self._site.lvm.look()

@@ -28,10 +28,22 @@ volume_group = vg
 lvm_type = {kind}
 target_helper = lio
 target_port = 3260
+lvm_helper_socket = /run/lvm.sock
 lio_helper_socket = /run/lio.sock
 """
 
+#: The user that the service is: what needs rights it asks of the helpers.
+NOBODY = "65534"
+
+#: What the units start, and their sockets let the service's user in.
+HELPERS = {
+    "lvm": ["volumed_drivers.lvm.helper", "--group", "vg"],
+    "lio": ["volumed_drivers.targets.lio.helper", "--path", "/dev/vg/", "--load-modules"],
+}
+
 URL = "http://127.0.0.1:8776"
+
+ROOT = Path(__file__).parents[3]
 
 #: The state is on a disk of the guest's own, as on a real node.
 STATE = "/mnt/state"
@@ -47,6 +59,8 @@ class Node:
         self.machine.check(["mkfs.ext4", "-q", "/dev/ubdb"])
         self._mount()
         self._write(f"{STATE}/volumed.conf", CONFIGURATION.format(kind=kind))
+        self.machine.check(["chown", "-R", NOBODY, STATE])
+        self._help()
 
     def start(self) -> Job:
         """``volumed up``, until it serves."""
@@ -58,7 +72,8 @@ class Node:
             if b"volumed serves" in b"".join(said):
                 serves.set()
 
-        command = [sys.executable, "-m", "volumed.cmd.volumed", "up", "--state", STATE, "--listen", "127.0.0.1:8776"]
+        command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", sys.executable]
+        command += ["-m", "volumed.cmd.volumed", "up", "--state", STATE, "--listen", "127.0.0.1:8776"]
         job = self.machine.start(command, listener=hear, environment={"PYTHONUNBUFFERED": "1"})
         deadline = time.monotonic() + PATIENCE
         while not serves.wait(0.5):
@@ -77,6 +92,17 @@ class Node:
         self.machine.crash()
         self.machine.boot()
         self._mount()
+        self._help()
+
+    def _help(self) -> None:
+        """As the units do; and whoever is nobody may see the checkout and its interpreter."""
+        seen = {
+            folder for path in (Path(sys.executable), Path(sys.executable).resolve(), ROOT) for folder in path.parents
+        }
+        self.machine.check(["chmod", "o+rx", str(ROOT), *sorted(map(str, seen))])
+        for name, words in HELPERS.items():
+            self.machine.start([sys.executable, "-m", *words, "--socket", f"/run/{name}.sock", "--user", "nobody"])
+            self.machine.check(["sh", "-c", f"until chmod 666 /run/{name}.sock; do sleep 0.1; done 2>/dev/null"])
 
     def _mount(self) -> None:
         self.machine.check(["mkdir", "-p", STATE])

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from volumed_drivers.helper.wire import Refused
 from volumed_drivers.targets.lio import tree
-from volumed_drivers.targets.lio.requests import Apply, Refused
+from volumed_drivers.targets.lio.requests import Apply
 
 #: Beginning of the name of each backstore of ours; the owner and the volume follow.
 MARK = "volumed-"

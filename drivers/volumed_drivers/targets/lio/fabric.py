@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from volumed.driver.crash import crash_point
+from volumed_drivers.helper.wire import Refused
 from volumed_drivers.targets.lio import tree
 from volumed_drivers.targets.lio.backstores import Backstore, Backstores, name_of
-from volumed_drivers.targets.lio.requests import Acl, Apply, Refused, Remove, Scope
+from volumed_drivers.targets.lio.requests import Acl, Apply, Remove, Scope
 
 CONFIGFS = Path("/sys/kernel/config/target")
 

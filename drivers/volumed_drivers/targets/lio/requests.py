@@ -4,23 +4,15 @@ Both ends of the socket read this; it knows names and limits, and nothing of con
 holds what the service must not have, so it loads little.
 """
 
-import json
-import os
 import re
-import socket
-import struct
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-#: Bytes of the longest request and the longest answer (10,000 exports).
-MOST_ASKED = 64 * 1024
-MOST_ANSWERED = 32 * 1024 * 1024
+from volumed_drivers.helper import wire
+from volumed_drivers.helper.wire import Hello, Refused
 
 #: Raised when a request's words change, so that an old helper says so.
 PROTOCOL = 2
-
-_HEAD = struct.Struct("!I")
 
 _OWNER = re.compile(r"[0-9a-f]{12}")
 _VOLUME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -32,17 +24,6 @@ _PATH = re.compile(r"/[^\x00-\x1f,\x7f]{1,254}")
 _SECRET = re.compile(r"(?!NULL)[\x21-\x7e]{1,255}")
 #: What an initiator says is a number to LIO where it begins so, its user name too (RFC 7143, 6.1): it never matches.
 _USER = re.compile(rf"(?!0[xXbB]){_SECRET.pattern}")
-
-Kind = Literal["busy", "invalid", "not_found", "unreachable"]
-
-
-class Refused(Exception):
-    """The helper does not do it. ``kind`` says which of the backend's errors that is; no secret is in ``reason``."""
-
-    def __init__(self, kind: Kind, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +47,10 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """Are you there, and is LIO? Answered with ``protocol`` and ``pid``."""
-
-
-@dataclass(frozen=True, slots=True)
 class Apply:
     """Make the volume's export exactly this one; ``path`` is a block device or a file of ``size_bytes``."""
 
+    CHANGES: ClassVar[bool] = True
     scope: Scope
     volume_id: str
     path: str
@@ -90,6 +67,7 @@ class Apply:
 class Remove:
     """Remove the volume's export, whole or half-made. ``force`` cuts whoever is logged in; else that is ``busy``."""
 
+    CHANGES: ClassVar[bool] = True
     scope: Scope
     volume_id: str
     force: bool
@@ -99,6 +77,7 @@ class Remove:
 class Exports:
     """Every export of the scope, read in one pass."""
 
+    CHANGES: ClassVar[bool] = False
     scope: Scope
 
 
@@ -106,6 +85,7 @@ class Exports:
 class Names:
     """The volumes that have a target of the scope's prefix; one look at a folder, whoever owns them."""
 
+    CHANGES: ClassVar[bool] = False
     scope: Scope
 
 
@@ -113,34 +93,29 @@ class Names:
 class Sessions:
     """The initiators that are logged in to the volume's export."""
 
+    CHANGES: ClassVar[bool] = False
     scope: Scope
     volume_id: str
 
 
 Request = Hello | Apply | Remove | Exports | Names | Sessions
 
-_BY_NAME: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (Hello, Apply, Remove, Exports, Names, Sessions)}
-
-
-def to_words(request: Request) -> bytes:
-    """The request as it is sent."""
-    return json.dumps({"request": type(request).__name__} | asdict(request)).encode()
+_KINDS = (Hello, Apply, Remove, Exports, Names, Sessions)
 
 
 def of_words(words: bytes) -> Request:
     """The request that was sent, checked to the last letter. Raises ``Refused`` (``invalid``), quoting no value."""
-    try:
-        told = json.loads(words)
-        kind = _BY_NAME[told.pop("request")]
-        if "scope" in told:
-            told["scope"] = Scope(**told["scope"] | {"portals": tuple(told["scope"]["portals"])})
-        if "acls" in told:
-            told["acls"] = tuple(Acl(**acl) for acl in told["acls"])
-        request: Request = kind(**told)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise Refused("invalid", "this is not a request") from None
+    request: Request = wire.of_words(words, _KINDS, _shaped)
     check(request)
     return request
+
+
+def _shaped(told: dict[str, Any]) -> dict[str, Any]:
+    if "scope" in told:
+        told["scope"] = Scope(**told["scope"] | {"portals": tuple(told["scope"]["portals"])})
+    if "acls" in told:
+        told["acls"] = tuple(Acl(**acl) for acl in told["acls"])
+    return told
 
 
 def check(request: Request) -> None:
@@ -190,42 +165,3 @@ def _fits(what: str, pattern: re.Pattern[str], value: object, secret: bool = Fal
 def _is(what: str, kind: type, value: object) -> None:
     if type(value) is not kind or (kind is int and not 0 <= int(value) < 1 << 63):  # type: ignore[call-overload]
         raise Refused("invalid", f"{what} is no {kind.__name__}")
-
-
-# --- on the wire --------------------------------------------------------------------------------------------------
-
-
-def send(stream: socket.socket, words: bytes, descriptor: int | None = None) -> None:
-    """Send a message, its length first; ``descriptor`` goes along (SCM_RIGHTS, unix(7))."""
-    message = _HEAD.pack(len(words)) + words
-    descriptors = [] if descriptor is None else [descriptor]
-    sent = socket.send_fds(stream, [message], descriptors)
-    if sent < len(message):  # an empty rest would be refused where the other end has heard enough and closed
-        stream.sendall(message[sent:])
-
-
-def receive(stream: socket.socket, most: int) -> tuple[bytes, list[int]]:
-    """One message, and the descriptors that came along. Raises ``ConnectionResetError`` where it ends too early."""
-    first, descriptors, _, _ = socket.recv_fds(stream, 1 << 16, 1)
-    received = bytearray(first)
-    try:
-        while _is_short(received, most):
-            part = stream.recv(1 << 20)
-            if not part:
-                raise ConnectionResetError("the connection ended in the middle of a message")
-            received += part
-    except BaseException:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        raise
-    return bytes(received[_HEAD.size :]), descriptors
-
-
-def _is_short(received: bytearray, most: int) -> bool:
-    """Whether more of the message must come. Raises ``ConnectionResetError`` where that would be too much."""
-    if len(received) < _HEAD.size:
-        return True
-    (length,) = _HEAD.unpack_from(received)
-    if length > most:
-        raise ConnectionResetError(f"a message of {length} bytes, of at most {most}")
-    return len(received) < _HEAD.size + int(length)

@@ -5,6 +5,7 @@ Knows exports and accesses, and whom the helper calls what; knows nothing of con
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,13 +22,14 @@ from volumed.driver.errors import (
 )
 from volumed.driver.interface import Access, ActualExport, Export, Leftover
 from volumed.driver.registry import Setup
-from volumed_drivers.targets.lio.client import Client, Helper, Unanswered
+from volumed_drivers.helper.client import Client, Helper, Kind
+from volumed_drivers.helper.wire import Refused, Unanswered
 from volumed_drivers.targets.lio.requests import (
+    PROTOCOL,
     Acl,
     Apply,
     Exports,
     Names,
-    Refused,
     Remove,
     Scope,
     Sessions,
@@ -41,6 +43,17 @@ LOG = logging.getLogger(__name__)
 LUN = 1
 
 
+#: Seconds that a request may take: LIO waits for commands in flight when it cuts a session.
+TIMEOUT = 45.0
+
+
+def helper_for(*exportable: str) -> Kind:
+    """The helper of LIO; one that we start ourselves may export the paths that begin so."""
+    words = ("-m", "volumed_drivers.targets.lio.helper", "--load-modules")
+    paths = (word for path in exportable for word in ("--path", path))
+    return Kind("lio", PROTOCOL, TIMEOUT, (sys.executable, *words, *paths))
+
+
 class LioTarget:
     """The ``lio`` target. Its exports are the kernel's: they outlive this service, and end with the node."""
 
@@ -52,7 +65,8 @@ class LioTarget:
         self._options = options
         portals = portals_of(addresses_of(options), options.target_port)
         self._scope = Scope(owner=_mark(setup), prefix=f"{options.target_prefix}volume-", portals=tuple(portals))
-        self._helper = helper or Client(Path(options.lio_helper_socket), ("/dev/", f"{setup.state_path.resolve()}/"))
+        exportable = ("/dev/", f"{setup.state_path.resolve()}/")
+        self._helper = helper or Client(helper_for(*exportable), Path(options.lio_helper_socket))
         #: Volumes that have a target as far as we know: what a health check misses.
         self._known: set[str] = set()
 

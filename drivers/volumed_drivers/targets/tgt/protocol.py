@@ -11,7 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from volumed_drivers.targets.local_sockets import connected
+from volumed_drivers.local_sockets import connected
 
 #: mode, op, lld[64], len, tid, sid, lun, cid, host_no, device_type, ac_dir, pack, force.
 _REQUEST = struct.Struct("=II64sIiQQIIIIII")

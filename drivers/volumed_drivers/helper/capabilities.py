@@ -1,14 +1,14 @@
-"""What the helper may do, taken away but for what it needs: one capability, for good, in all that it runs.
+"""What a helper may do, taken away but for what it needs, for good, in all that it runs.
 
-Source: capabilities(7), prctl(2). LIO asks for CAP_SYS_ADMIN where a CHAP secret is read or written; all else below
-configfs is root's by the permissions of its files, and the kernel opens devices and sockets itself.
+Source: capabilities(7), prctl(2).
 """
 
 import ctypes
 import os
 from pathlib import Path
 
-CAP_SYS_ADMIN = 21
+#: Source: linux/capability.h.
+CAP_CHOWN, CAP_IPC_LOCK, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_MKNOD = 0, 14, 19, 21, 23, 27
 
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24

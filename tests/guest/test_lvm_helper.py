@@ -1,0 +1,216 @@
+"""``volumed-lvm`` on a real device-mapper: a service that is nobody has its volumes, and only those."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.guest.test_lvm import instead_of
+from tests.lab.data_paths import Local
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, helper, lvm, volume_group, volumes
+from volumed.driver.errors import BackendBusy, BackendError, BackendInvalid, BackendUnreachable, OutcomeUnknown
+from volumed.driver.interface import SnapshotRef, VolumeRef
+from volumed.model.held_lock import holding
+from volumed_drivers.lvm.driver import LvmDriver
+from volumed_drivers.lvm.hands import Asked
+
+pytestmark = pytest.mark.guest
+
+#: The user that the service is.
+NOBODY = 65534
+
+MIB, GIB = 1024**2, 1024**3
+
+SOURCE, COPY, CLONE = VolumeRef("source", 1, "helped"), VolumeRef("copy", 1, "helped"), VolumeRef("clone", 1, "helped")
+SNAPSHOT = SnapshotRef("monday", SOURCE, 1)
+
+
+def ignore(done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[str]:
+    with volume_group("helped", "/dev/ubda") as group:
+        yield group
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the service's state is, and nobody may write."""
+    for path in (tmp_path, *list(tmp_path.parents)[:3]):
+        path.chmod(0o777)
+    return tmp_path
+
+
+@pytest.fixture(params=["thin", "thick"])
+def backend(group: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[LvmBackend]:
+    options = {"lvm_type": request.param, "lvm_helper_socket": str(folder / "lvm.sock"), "volume_clear_size": 64}
+    yield LvmBackend(folder, group, "fake", Local(), options=options)
+    if volumes(group):
+        lvm("lvremove", "-y", "-f", group)
+
+
+def as_nobody(work: Callable[[], None]) -> None:
+    """Do it in a process that has no rights; what it raises is raised here."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setgroups([])
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            work()
+            status = 0
+        except BaseException as error:
+            print(repr(error), flush=True)
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_nobody_makes_copies_grows_reverts_and_deletes_volumes(backend: LvmBackend) -> None:
+    def work() -> None:
+        driver = backend.ready()
+        driver.create(SOURCE)
+        driver.create_snapshot(SNAPSHOT, False, ignore)
+        driver.create_from_snapshot(COPY, SNAPSHOT, ignore)
+        driver.create_from_volume(CLONE, SOURCE, ignore)
+        driver.extend(COPY, 2)
+        driver.revert(SOURCE, SNAPSHOT, ignore)
+        assert driver.has_volume(replace(COPY, size=2))
+        assert driver.has_volume(CLONE)
+        assert driver.capabilities().pools[0].total_gib
+        driver.delete_snapshot(SNAPSHOT)
+        for volume in (SOURCE, COPY, CLONE):
+            if driver.delete(volume) is not None:
+                driver.purge(volume, ignore)
+        assert not driver.audit()
+
+    with helper(backend.folder / "lvm.sock", backend.pool):
+        as_nobody(work)
+
+
+def test_who_holds_a_volume_is_named_also_to_nobody(backend: LvmBackend) -> None:
+    def work() -> None:
+        driver = backend.ready()
+        driver.create(SOURCE)
+        holder = os.fork()
+        if holder == 0:
+            os._exit(0 if held_for_a_while(driver) else 1)
+        time.sleep(1)
+        with pytest.raises(BackendBusy, match=f"process {holder} "):
+            driver.delete(SOURCE)
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+
+    with helper(backend.folder / "lvm.sock", backend.pool):
+        as_nobody(work)
+
+
+def held_for_a_while(driver: LvmDriver) -> bool:
+    with driver._lvm.opened("volume-source", writable=False):
+        signal.pause()
+    return True
+
+
+def test_a_group_that_the_helper_was_not_given_is_not_worked_on_and_no_other_device_is_handed_over(
+    backend: LvmBackend,
+) -> None:
+    with helper(backend.folder / "lvm.sock", "another"):
+        with pytest.raises(BackendInvalid, match="none of the groups"):
+            backend.ready()
+    with helper(backend.folder / "lvm.sock", backend.pool):
+        driver = backend.ready()
+        driver.create(SOURCE)
+        device = Path("/dev/helped/volume-source")
+        real = device.readlink()
+        device.unlink()
+        device.symlink_to("/dev/ubdb")
+        with pytest.raises(OSError, match="no device of LVM"):
+            driver._lvm.hands.open("helped", "volume-source", writable=True)
+        device.unlink()
+        device.symlink_to(real)
+
+
+def test_it_holds_the_capabilities_that_its_unit_names_and_lets_in_whom_it_was_told(backend: LvmBackend) -> None:
+    with helper(backend.folder / "lvm.sock", backend.pool) as process:
+        backend.ready()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        held = {line.split()[0]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")}
+        wanted = sum(1 << number for number in (0, 14, 19, 21, 23, 27))
+        assert (held["CapPrm:"], held["CapEff:"], held["CapBnd:"]) == (wanted, wanted, wanted)
+        child = os.fork()
+        if child == 0:
+            os.setresuid(12345, 12345, 12345)
+            try:
+                Asked("backend", backend.folder / "lvm.sock", 5).meet()
+            except BackendUnreachable:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_without_a_helper_nothing_is_done_and_the_command_that_helps_is_named(backend: LvmBackend) -> None:
+    with pytest.raises(BackendUnreachable, match=r"systemctl start volumed-lvm\.socket"):
+        backend.ready()
+
+
+def test_a_command_that_hangs_is_ended_by_the_helper(backend: LvmBackend) -> None:
+    hurried = replace(backend, options=backend.options | {"lvm_command_timeout": 3.0})
+    with helper(backend.folder / "lvm.sock", backend.pool):
+        driver = hurried.ready()
+        with instead_of("lvcreate", "trap '' TERM; while :; do sleep 1; done"), pytest.raises(OutcomeUnknown):
+            driver.create(SOURCE)
+        assert running("lvcreate") == []
+        driver.create(SOURCE)
+
+
+def test_a_command_that_outlives_helper_and_service_keeps_the_lock(backend: LvmBackend) -> None:
+    lock = os.open(backend.folder / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with helper(backend.folder / "lvm.sock", backend.pool) as process:
+        driver = backend.ready()
+        refused: list[BackendError] = []
+
+        def create() -> None:
+            with holding(lock):
+                try:
+                    driver.create(SOURCE)
+                except BackendError as error:
+                    refused.append(error)
+
+        with instead_of("lvcreate", 'sleep 3; exec /usr/sbin/lvcreate "$@"'):
+            thread = threading.Thread(target=create)
+            thread.start()
+            wait_for(lambda: bool(running("lvcreate")))
+            process.kill()
+            thread.join()
+            os.close(lock)
+            again = os.open(backend.folder / "lock", os.O_RDWR)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(again, fcntl.LOCK_EX)
+        os.close(again)
+    assert isinstance(refused[0], OutcomeUnknown)
+    with helper(backend.folder / "lvm.sock", backend.pool):
+        backend.ready().create(SOURCE)
+        assert backend.ready().has_volume(SOURCE)
+
+
+def running(program: str) -> list[str]:
+    return subprocess.run(["pgrep", "-f", f"{program} -y"], capture_output=True, text=True, check=False).stdout.split()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.05)
