@@ -3,9 +3,11 @@
 import pytest
 
 #: Each time all of a thin volume over LIO is tried but these kills: a revert passes many points, and ``test_lvm``
-#: kills it at those that are LVM's own each time; a snapshot is taken over and given away as a volume is.
+#: kills it at those that are LVM's own each time; a snapshot is taken over and given away as a volume is; and LIO is
+#: killed between any two writes of an export each time, under files (``conformance/test_lio.py``).
 OF_THE_WHOLE = (
     "[revert]",
+    "_export]",
     "taking_over_and_asked_again_it_is_taken[snapshot]",
     "taking_over_and_undone",
     "given[snapshot]",
