@@ -57,6 +57,27 @@ def test_the_quota_is_free_with_the_delete_and_the_allocation_with_the_purge(fle
     assert (fleet.allocated(), trash(fleet)) == (0, [])
 
 
+def test_where_it_is_wished_the_quota_is_free_with_the_purge_alone() -> None:
+    """Whoever counts it anew meanwhile comes to the same, and a cascade's snapshots are free at once."""
+    with faulty_fleet("one", driver=DRIVER, start=False) as fleet:
+        with (fleet.daemon.state / "volumed.conf").open("a") as configuration:
+            configuration.write("[quota]\ncount_until_purged = true\n")
+        fleet.start()
+        volume_id = fleet.available(2)
+        fleet.faults["one"].order("purge", "BackendBusy", lasting=True)
+        fleet.delete(volume_id)
+        assert (fleet.in_use(), fleet.in_use("volumes"), fleet.allocated()) == (2, 1, 2)
+        purge_once(fleet, volume_id, "waiting")
+        assert findings(fleet) == []
+        fleet.daemon.kill()
+        fleet.start()
+        assert (findings(fleet), fleet.in_use()) == ([], 2)
+        fleet.faults["one"].clear()
+        purge_once(fleet, volume_id, "succeeded")
+        assert (fleet.in_use(), fleet.in_use("volumes"), fleet.allocated()) == (0, 0, 0)
+        fleet.wait_until_settled()
+
+
 def test_a_long_purge_tells_its_progress_and_holds_up_no_copy(fleet: Fleet) -> None:
     source, *going = [fleet.available() for _ in range(3)]
     fleet.faults["one"].order("purge", None, lasting=True, pause=600, beats=True)

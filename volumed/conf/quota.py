@@ -10,4 +10,9 @@ OPTIONS = [
     cfg.IntOpt("snapshots", default=10, min=-1, help="Snapshots of one project."),
     cfg.IntOpt("per_volume_gigabytes", default=-1, min=-1, help="GiB of one volume."),
     cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="Do not count snapshots in gigabytes."),
+    cfg.BoolOpt(
+        "count_until_purged",
+        default=False,
+        help="Count a deleted volume until what is left of it on its storage (a wipe, a trash) is free, too.",
+    ),
 ]

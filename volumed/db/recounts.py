@@ -20,8 +20,13 @@ QuotaKey = tuple[str, str]
 def quota_use_of(tx: Connection, count_snapshot_gigabytes: bool, project_id: str | None = None) -> dict[QuotaKey, int]:
     """What each project uses of each resource by its rows; of one project where it is named."""
     counted: Counter[QuotaKey] = Counter()
-    uses = (_of_volumes(tx, project_id), _of_snapshots(tx, count_snapshot_gigabytes, project_id))
-    for owner, use in (pair for part in (*uses, _of_extends(tx, project_id)) for pair in part):
+    uses = (
+        _of_volumes(tx, project_id),
+        _of_snapshots(tx, count_snapshot_gigabytes, project_id),
+        _of_extends(tx, project_id),
+        _of_purges(tx, project_id),
+    )
+    for owner, use in (pair for part in uses for pair in part):
         for resource, amount in use.items():
             counted[owner, resource] += amount
     return dict(counted)
@@ -93,6 +98,15 @@ def _of_extends(tx: Connection, project_id: str | None) -> Iterator[tuple[str, d
     )
     for owner, name, args, size in tx.execute(wanted):
         yield owner, quota_use.of_gigabytes(args["new_size"] - size, name)
+
+
+def _of_purges(tx: Connection, project_id: str | None) -> Iterator[tuple[str, dict[str, int]]]:
+    """Deleted volumes that count until what is left of them is purged."""
+    wanted = select(operations.c.args).where(operations.c.kind == "volume.purge", _LIVE)
+    for (args,) in tx.execute(wanted):
+        quota = args.get("quota")
+        if quota and project_id in (None, quota["project_id"]):
+            yield quota["project_id"], quota["use"]
 
 
 def _owned(column: ColumnElement[str], project_id: str | None) -> ColumnElement[bool]:

@@ -33,7 +33,8 @@ class PurgeCheck:
         reason = (given_up.error or {}).get("message", "no reason was given")
         evidence = f"what was left of volume {given_up.volume_id} on {self.host} could not be purged: {reason}"
         subject = ("operation", given_up.id)
-        return purge_case(self.host, "purge.failed", subject, given_up.volume_id, evidence, given_up.args, given_up)
+        args = {name: value for name, value in given_up.args.items() if name != "quota"}  # given back when it failed
+        return purge_case(self.host, "purge.failed", subject, given_up.volume_id, evidence, args, given_up)
 
 
 def purge_case(

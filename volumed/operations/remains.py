@@ -21,12 +21,16 @@ def purge_lock(volume_id: str) -> str:
     return f"purge-{volume_id}"
 
 
-def arguments(pool: str, size: int, facts: Json, storage_id: str | None, detail: str) -> Json:
+def arguments(
+    pool: str, size: int, facts: Json, storage_id: str | None, detail: str, quota: Json | None = None
+) -> Json:
     """What a purge is told of the volume, ``size`` in GiB.
 
-    ``storage_id``: whose allocation it gives back; None: nothing is allocated for it.
+    ``storage_id``: whose allocation it gives back; None: nothing is allocated for it. ``quota``: the ``use`` of
+    ``project_id`` that it gives back; None: the delete has done so.
     """
-    return {"pool": pool, "size": size, "facts": facts, "storage_id": storage_id, "detail": detail}
+    told = {"pool": pool, "size": size, "facts": facts, "storage_id": storage_id, "detail": detail}
+    return told if quota is None else told | {"quota": quota}
 
 
 def queue_purge(tx: Connection, cause: Operation, volume_id: str, queue: str, args: Json) -> NewOperation:

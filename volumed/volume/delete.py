@@ -3,6 +3,7 @@
 There is no way back from its first step: it is tried again until it is done, or ends ``error_deleting``.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -72,12 +73,18 @@ class DeleteVolume:
     elsewhere = None
 
     def __init__(
-        self, backend: Backend, reporter: Reporter, remainders: Remainders, count_snapshot_gigabytes: bool
+        self,
+        backend: Backend,
+        reporter: Reporter,
+        remainders: Remainders,
+        count_snapshot_gigabytes: bool,
+        count_until_purged: bool,
     ) -> None:
         self._backend = backend
         self._reporter = reporter
         self._remainders = remainders
         self._count_snapshot_gigabytes = count_snapshot_gigabytes
+        self._count_until_purged = count_until_purged
         self.steps = (Unexport(backend), RemoveSnapshots(backend), Remove(backend))
 
     def prepare(self, operation: Operation) -> VolumeWork:
@@ -91,19 +98,20 @@ class DeleteVolume:
         volume = work.volume
         going = snapshots_to_delete(self._backend, work)
         type_name = volume_types.name_of(tx, volume.volume_type_id)
-        use = quota_use.of_volume(volume.size, type_name)
+        of_volume = quota_use.of_volume(volume.size, type_name)
+        stays = self._count_until_purged and work.remains is not None
+        use = Counter({} if stays else of_volume)
         for snapshot in going:
-            for resource, amount in quota_use.of_snapshot(
-                snapshot.size, type_name, self._count_snapshot_gigabytes
-            ).items():
-                use[resource] = use.get(resource, 0) + amount
-        quotas.adjust(tx, volume.project_id, quota_use.negative(use))
+            use.update(quota_use.of_snapshot(snapshot.size, type_name, self._count_snapshot_gigabytes))
+        if use:
+            quotas.adjust(tx, volume.project_id, quota_use.negative(use))
         for snapshot in going:
             snapshots.remove(tx, snapshot.id)
             notifications.of_snapshot(tx, work.operation, snapshot, "delete.end", "deleted")
         volumes.remove(tx, volume.id)
         notifications.of_volume(tx, work.operation, volume, "delete.end", "deleted")
-        return self._remainders.free(tx, work.operation, work, volume_ref(volume), volume.storage_id)
+        quota = {"project_id": volume.project_id, "use": of_volume} if stays else None
+        return self._remainders.free(tx, work.operation, work, volume_ref(volume), volume.storage_id, quota)
 
     def fail(self, tx: Connection, work: VolumeWork, error: Json) -> PoolChange | None:
         for snapshot in snapshots_to_delete(self._backend, work):

@@ -29,16 +29,17 @@ def procedures(
     unsettle: Callable[[], None],
     wake: Callable[[NewOperation], None],
     count_gigabytes: bool,
+    count_until_purged: bool,
 ) -> Sequence[Procedure]:
     """How each is done.
 
     ``unsettle`` has the exports compared again; ``wake`` runs an operation that the end of another one queued;
-    ``count_gigabytes``: of snapshots, too.
+    ``count_gigabytes``: of snapshots, too; ``count_until_purged``: a deleted volume, until what is left of it is free.
     """
     remainders = Remainders(wake)
     return (
         CreateVolume(backend, reporter, remainders, wake),
-        DeleteVolume(backend, reporter, remainders, count_gigabytes),
+        DeleteVolume(backend, reporter, remainders, count_gigabytes, count_until_purged),
         ExtendVolume(backend, reporter),
         CreateSnapshot(backend, reporter),
         DeleteSnapshot(backend, reporter, count_gigabytes),

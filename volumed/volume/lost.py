@@ -28,7 +28,7 @@ def procedures(database: Database, host: str, count_gigabytes: bool) -> Sequence
     """Every kind of operation that may stand in the queue of ``host``."""
     backend = Backend(host, cast(Driver, _Nobody()), database, export_on_create=False)
     reporter = cast(Reporter, _Silence())
-    return kinds.procedures(backend, reporter, _leave, _leave_queued, count_gigabytes)
+    return kinds.procedures(backend, reporter, _leave, _leave_queued, count_gigabytes, count_until_purged=False)
 
 
 def _leave() -> None:

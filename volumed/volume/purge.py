@@ -1,7 +1,8 @@
 """``volume.purge``: frees what a delete left of a volume: an image in the trash, a quarantined volume to be wiped.
 
-The request that left it has ended, and its quota is free; only the storage's allocation waits for this. It is tried
-for as long as it takes: what cannot go yet (a clone lives on it) goes later, without anyone asking.
+The request that left it has ended, and its quota is free, unless ``[quota] count_until_purged`` says otherwise; the
+storage's allocation waits for this. It is tried for as long as it takes: what cannot go yet (a clone lives on it) goes
+later, without anyone asking.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from volumed.db import quotas
 from volumed.db.operations import NewOperation
 from volumed.driver.interface import Purges, VolumeRef
+from volumed.model import quota_use
 from volumed.model.records import Json, Operation
 from volumed.operations import remains
 from volumed.operations.locks import Claims
@@ -58,10 +61,12 @@ class PurgeVolume:
         return Claims(exclusive=[remains.purge_lock(work.volume.id)])
 
     def succeed(self, tx: Connection, work: PurgeWork) -> PoolChange | None:
+        _give_back(tx, work.operation)
         storage_id = work.operation.args["storage_id"]
         return PoolChange(storage_id, -work.volume.size, -1) if storage_id else None
 
     def fail(self, tx: Connection, work: PurgeWork, error: Json) -> PoolChange | None:
+        _give_back(tx, work.operation)  # nobody is to pay for what a lost service has left
         return None  # the allocation stays: the remains are still there
 
     def ended(self, work: PurgeWork, state: str) -> None:
@@ -75,13 +80,22 @@ class Remainders:
         self._wake = wake
 
     def free(
-        self, tx: Connection, operation: Operation, left: Left, volume: VolumeRef, storage_id: str | None
+        self,
+        tx: Connection,
+        operation: Operation,
+        left: Left,
+        volume: VolumeRef,
+        storage_id: str | None,
+        quota: Json | None = None,
     ) -> PoolChange | None:
-        """What the end of a delete gives back of ``storage_id``: nothing yet where a purge must first free it."""
+        """What the end of a delete gives back of ``storage_id``: nothing yet where a purge must first free it.
+
+        ``quota``: ``use`` of ``project_id`` that the purge gives back as well.
+        """
         left.purge = None
         if left.remains is None:
             return PoolChange(storage_id, -volume.size, -1) if storage_id else None
-        args = remains.arguments(volume.pool, volume.size, volume.facts, storage_id, left.remains.detail)
+        args = remains.arguments(volume.pool, volume.size, volume.facts, storage_id, left.remains.detail, quota)
         left.purge = remains.queue_purge(tx, operation, volume.id, operation.queue, args)
         return None
 
@@ -89,3 +103,8 @@ class Remainders:
         """Let the purge begin, now that the delete has ended; after a crash before it the next look does."""
         if left.purge is not None:
             self._wake(left.purge)
+
+
+def _give_back(tx: Connection, operation: Operation) -> None:
+    if quota := operation.args.get("quota"):
+        quotas.adjust(tx, quota["project_id"], quota_use.negative(quota["use"]))

@@ -130,7 +130,12 @@ class BackendWorker:
     def _procedures(self) -> Sequence[Procedure]:
         count_gigabytes = not self._conf.quota.no_snapshot_gb_quota
         known = kinds.procedures(
-            self._backend, self._reporter, self._exports.unsettle, self._wake_queued, count_gigabytes
+            self._backend,
+            self._reporter,
+            self._exports.unsettle,
+            self._wake_queued,
+            count_gigabytes,
+            self._conf.quota.count_until_purged,
         )
         return (*known, self.examiner.repairs)
 
