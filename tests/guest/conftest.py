@@ -3,10 +3,12 @@
 import pytest
 
 #: Each time all of a thin volume over LIO is tried but these kills: a revert passes many points, and ``test_lvm``
-#: kills it at those that are LVM's own each time; a snapshot is taken over and given away as a volume is; and LIO is
-#: killed between any two writes of an export each time, under files (``conformance/test_lio.py``).
+#: kills it at those that are LVM's own each time; a copy of a volume, and a snapshot that is taken over or given away,
+#: are the commands of a copy of a snapshot, and of a volume; and LIO is killed between any two writes of an export
+#: each time, under files (``conformance/test_lio.py``).
 OF_THE_WHOLE = (
     "[revert]",
+    "[create_from_volume]",
     "_export]",
     "taking_over_and_asked_again_it_is_taken[snapshot]",
     "taking_over_and_undone",

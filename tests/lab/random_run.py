@@ -81,7 +81,7 @@ class RandomRun:
         if not self._volumes:
             self._create()
             return
-        steps = [self._write] * 8 + [self._read] * 4 + [self._snapshot, self._remove_snapshot, self._extend]
+        steps = [self._write] * 10 + [self._read] * 6 + [self._snapshot, self._remove_snapshot, self._extend]
         steps += [self._clone, self._clone, self._delete, self._create, self._purge, self._restart]
         if isinstance(self._driver, Reverts):
             steps.append(self._revert)
