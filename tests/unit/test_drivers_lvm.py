@@ -2,12 +2,15 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from tests.lab.data_paths import Local
+from tests.lab.lvm_backend import LvmBackend
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Owner
 from volumed_drivers.lvm.commands import LogicalVolume
@@ -29,6 +32,12 @@ def test_a_mark_has_only_what_lvm_allows_and_is_known_again(deployment: str, bac
     assert re.fullmatch(r"[A-Za-z0-9_+.\-/=!:&#]+", mark)
     assert owner_of(frozenset({mark, "other"})) == (mark,)
     assert Names(Owner(deployment + "x", backend)).mark != mark
+
+
+def test_two_ways_to_the_rights_are_one_too_many(tmp_path: Path) -> None:
+    options = {"lvm_helper_socket": "/run/volumed/lvm.sock", "lvm_root_helper": "sudo -n"}
+    with pytest.raises(BackendInvalid, match=r"lvm_root_helper.*lvm_helper_socket"):
+        LvmBackend(tmp_path, "vg", "fake", Local(), options=options).driver().check_for_setup_error()
 
 
 @pytest.mark.parametrize(

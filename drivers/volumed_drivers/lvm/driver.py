@@ -70,7 +70,11 @@ class LvmDriver:
         self._target.setup()
 
     def check_for_setup_error(self) -> None:
-        if isinstance(self._volumes, Thin) and self._setup.options.lvm_mirrors:
+        options = self._setup.options
+        if options.lvm_helper_socket and options.lvm_root_helper:
+            reason = "lvm_helper_socket is set, too, and one of them runs LVM's commands"
+            raise BackendInvalid(backend=self._setup.backend, what="lvm_root_helper", reason=reason)
+        if isinstance(self._volumes, Thin) and options.lvm_mirrors:
             reason = "thin volumes have no mirrors of their own: mirror the pool, or set lvm_type = thick"
             raise BackendInvalid(backend=self._setup.backend, what="lvm_mirrors", reason=reason)
 
