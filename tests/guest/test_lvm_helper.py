@@ -155,12 +155,14 @@ def test_it_holds_the_capabilities_that_its_unit_names_and_lets_in_whom_it_was_t
         assert (held["CapPrm:"], held["CapEff:"], held["CapBnd:"]) == (wanted, wanted, wanted)
         child = os.fork()
         if child == 0:
-            os.setresuid(12345, 12345, 12345)
+            status = 1
             try:
+                os.setresuid(12345, 12345, 12345)
                 Asked("backend", backend.folder / "lvm.sock", 5).meet()
             except BackendUnreachable:
-                os._exit(0)
-            os._exit(1)
+                status = 0
+            finally:
+                os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -10,16 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from volumed.driver.commands import Completed, run
-from volumed.driver.errors import (
-    BackendBusy,
-    BackendError,
-    BackendInvalid,
-    BackendNotFound,
-    BackendUnreachable,
-    OutcomeUnknown,
-)
+from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
 from volumed_drivers.helper.client import Client, Kind
-from volumed_drivers.helper.wire import Kind as Refusal
+from volumed_drivers.helper.errors import translated
 from volumed_drivers.helper.wire import Refused, Unanswered
 from volumed_drivers.lvm.requests import PROTOCOL, Change, Holders, Open, Report
 
@@ -56,20 +49,19 @@ def hands_of(backend: str, options: Any) -> Hands:
     """The helper where the backend has its socket, else this process."""
     if options.lvm_helper_socket:
         return Asked(backend, Path(options.lvm_helper_socket), options.lvm_command_timeout)
-    configuration = Path(options.lvm_conf_file or "")
     return Own(
         backend,
         options.lvm_command_timeout,
         shlex.split(options.lvm_root_helper),
-        environment_of(configuration if options.lvm_conf_file else None, options.lvm_suppress_fd_warnings),
+        environment_of(options.lvm_conf_file, options.lvm_suppress_fd_warnings),
     )
 
 
-def environment_of(configuration: Path | None, quiet: bool) -> dict[str, str]:
-    """What LVM's commands are told beside their words."""
+def environment_of(configuration: str | None, quiet: bool) -> dict[str, str]:
+    """What LVM's commands are told beside their words; ``configuration`` is used if there is such a file."""
     told = {"LVM_SUPPRESS_FD_WARNINGS": "1"} if quiet else {}
-    if configuration is not None and configuration.is_file():
-        told["LVM_SYSTEM_DIR"] = str(configuration.parent)
+    if configuration and Path(configuration).is_file():
+        told["LVM_SYSTEM_DIR"] = str(Path(configuration).parent)
     return told
 
 
@@ -109,14 +101,6 @@ class Own:
         return ", ".join([*found, *_processes(number)]) or "by somebody"
 
 
-_ERRORS: Mapping[Refusal, type[BackendError]] = {
-    "busy": BackendBusy,
-    "invalid": BackendInvalid,
-    "not_found": BackendNotFound,
-    "unreachable": BackendUnreachable,
-}
-
-
 class Asked:
     """The helper of the node, behind ``path``."""
 
@@ -140,9 +124,7 @@ class Asked:
     def open(self, group: str, name: str, writable: bool) -> int:
         try:
             return self._client.ask_for_descriptor(Open(group, name, writable))
-        except Refused as refused:
-            raise OSError(0, refused.reason) from refused
-        except Unanswered as error:
+        except (Refused, Unanswered) as error:
             raise OSError(0, str(error)) from error
 
     def holders(self, group: str, name: str) -> str:
@@ -152,14 +134,8 @@ class Asked:
             return "by somebody"
 
     def _run(self, request: Change | Report, what: str) -> Completed:
-        try:
+        with translated(self._backend, what):
             told = self._client.ask(request)
-        except Refused as refused:
-            kind = _ERRORS[refused.kind]
-            named = {} if kind is BackendUnreachable else {"what": what}
-            raise kind(backend=self._backend, reason=refused.reason, **named) from refused
-        except Unanswered as error:
-            raise OutcomeUnknown(what=what, backend=self._backend, reason=str(error)) from error
         if "ended" in told:
             raise OutcomeUnknown(what=what, backend=self._backend, reason=told["ended"])
         return Completed(told["status"], told["output"], told["complaint"])

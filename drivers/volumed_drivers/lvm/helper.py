@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     listener = listener_at(Path(told.socket))
     if listener is None:
         return 0
-    environment = environment_of(Path(told.lvm_conf) if told.lvm_conf else None, quiet=True)
+    environment = environment_of(told.lvm_conf, quiet=True)
     serve(listener, Desk(tuple(told.group), environment), told.user, CAPABILITIES)
     return 0
 

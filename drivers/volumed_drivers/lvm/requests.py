@@ -132,7 +132,7 @@ def check(request: Request, groups: Sequence[str]) -> None:
 def _check_command(words: tuple[str, ...], groups: Sequence[str]) -> None:
     if not words or words[0] not in _VERBS:
         raise Refused("invalid", f"the helper runs {', '.join(_VERBS)}, not {words[:1]!r}")
-    places = list(_places(iter(words[1:]), groups))
+    places = list(_places(iter(words[1:])))
     wanted = _VERBS[words[0]]
     if wanted == "names":
         fits = len(places) == 3 and places[0] in groups and all(_NAME.fullmatch(name) for name in places[1:])
@@ -143,7 +143,7 @@ def _check_command(words: tuple[str, ...], groups: Sequence[str]) -> None:
         raise Refused("invalid", f"{words[0]} names {places}, which are not what it is for here")
 
 
-def _places(words: Iterator[str], groups: Sequence[str]) -> Iterator[str]:
+def _places(words: Iterator[str]) -> Iterator[str]:
     """What is named beside the options, which are checked."""
     for word in words:
         if word in _VALUES:

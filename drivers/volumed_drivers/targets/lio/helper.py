@@ -1,8 +1,7 @@
 """``volumed-lio``: the one process of a node that writes LIO's configfs, for whoever may ask on its socket.
 
-It holds one capability, remembers nothing (the kernel does), and outlives the services that ask it. A request brings
-its caller's lock along (SCM_RIGHTS): it is held until the request has ended, so when the caller dies meanwhile, its
-successor waits. Standard library only. Knows sockets and users; knows LIO only through ``fabric``.
+It holds one capability, remembers nothing (the kernel does), and outlives the services that ask it. Standard library
+only. Knows LIO only through ``fabric``.
 """
 
 import argparse
@@ -30,6 +29,10 @@ from volumed_drivers.targets.lio.requests import (
 )
 
 SOCKET = "/run/volumed/lio.sock"
+
+#: LIO asks for it where a CHAP secret is read or written; all else below configfs is root's by the permissions of its
+#: files, and the kernel opens devices and sockets itself. Source: capabilities(7).
+CAPABILITIES = (CAP_SYS_ADMIN,)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if told.load_modules:
         _load_modules()
-    serve(listener, Desk(Fabric(tuple(told.path))), told.user, [CAP_SYS_ADMIN])
+    serve(listener, Desk(Fabric(tuple(told.path))), told.user, CAPABILITIES)
     return 0
 
 

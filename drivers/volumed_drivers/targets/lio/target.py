@@ -6,24 +6,18 @@ Knows exports and accesses, and whom the helper calls what; knows nothing of con
 import hashlib
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from volumed.driver.errors import (
-    BackendBusy,
-    BackendError,
     BackendInvalid,
-    BackendNotFound,
-    BackendUnreachable,
-    OutcomeUnknown,
 )
 from volumed.driver.interface import Access, ActualExport, Export, Leftover
 from volumed.driver.registry import Setup
 from volumed_drivers.helper.client import Client, Helper, Kind
-from volumed_drivers.helper.wire import Refused, Unanswered
+from volumed_drivers.helper.errors import translated
 from volumed_drivers.targets.lio.requests import (
     PROTOCOL,
     Acl,
@@ -73,7 +67,7 @@ class LioTarget:
     def setup(self) -> None:
         if not self._options.target_port:
             raise self._invalid("target_port = 0", "LIO's targets of a node share their port: name one, such as 3260")
-        with self._asking("start"):
+        with translated(self._backend, "start"):
             self._helper.meet()
 
     def close(self) -> None:
@@ -81,13 +75,13 @@ class LioTarget:
 
     def check_health(self) -> bool:
         """Meet the helper, which is started again if it died: that loses nothing. True: a target of ours is gone."""
-        with self._asking("check the exports"):
+        with translated(self._backend, "check the exports"):
             self._helper.meet()
             return bool(self._known - set(self._helper.ask(Names(self._scope))))
 
     def apply(self, export: Export, force: bool = False) -> None:
         what = f"export volume {export.volume_id}"
-        with self._asking(what):
+        with translated(self._backend, what):
             request = Apply(
                 scope=self._scope,
                 volume_id=export.volume_id,
@@ -104,17 +98,17 @@ class LioTarget:
 
     def remove(self, volume_id: str, force: bool = False) -> None:
         self._known.discard(volume_id)
-        with self._asking(f"remove the export of volume {volume_id}"):
+        with translated(self._backend, f"remove the export of volume {volume_id}"):
             self._helper.ask(Remove(self._scope, volume_id, force))
 
     def exports(self) -> Mapping[str, ActualExport]:
-        with self._asking("list exports"):
+        with translated(self._backend, "list exports"):
             found = [_actual(each) for each in self._helper.ask(Exports(self._scope))]
         self._known = {each.volume_id for each in found if each.path is not None}
         return {each.volume_id: each for each in found}
 
     def sessions(self, volume_id: str) -> tuple[str, ...]:
-        with self._asking(f"list the sessions of volume {volume_id}"):
+        with translated(self._backend, f"list the sessions of volume {volume_id}"):
             return tuple(self._helper.ask(Sessions(self._scope, volume_id)))
 
     def audit(self) -> Sequence[Leftover]:
@@ -138,27 +132,6 @@ class LioTarget:
 
     def _invalid(self, what: str, reason: str) -> BackendInvalid:
         return BackendInvalid(backend=self._backend, what=what, reason=reason)
-
-    @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        """Say in the backend's family what the helper says."""
-        try:
-            yield
-        except Refused as refused:
-            raise self._backend_error(what, refused) from None
-        except Unanswered as error:
-            raise OutcomeUnknown(what=what, backend=self._backend, reason=str(error)) from None
-
-    def _backend_error(self, what: str, refused: Refused) -> BackendError:
-        match refused.kind:
-            case "busy":
-                return BackendBusy(what=what, backend=self._backend, reason=refused.reason)
-            case "invalid":
-                return self._invalid(what, refused.reason)
-            case "not_found":
-                return BackendNotFound(what=f"{what}: {refused.reason}", backend=self._backend)
-            case _:
-                return BackendUnreachable(backend=self._backend, reason=f"cannot {what}: {refused.reason}")
 
 
 def _mark(setup: Setup) -> str:
