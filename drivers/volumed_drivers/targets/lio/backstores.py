@@ -49,18 +49,18 @@ class Backstore:
     def is_enabled(self) -> bool:
         return tree.read(self.folder / "enable") == "1"
 
-    def size_bytes(self) -> int:
-        """What initiators see; 0 when it is not configured."""
+    def size_bytes(self, path: str | None) -> int:
+        """What initiators see of ``path``, which it exports; 0 when it is not configured."""
+        if path is None:
+            return 0
         if self.is_file:
             found = _FILE_SIZE.search(tree.read(self.folder / "info"))
             return int(found[1]) if found else 0
-        path = tree.read(self.folder / "udev_path")
         try:
             number = os.stat(path).st_rdev
-            sectors = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/size").read_text()
         except OSError:
             return 0
-        return int(sectors) * 512
+        return int(tree.read(Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/size")) or 0) * 512
 
 
 class Backstores:
@@ -88,27 +88,28 @@ class Backstores:
                         found[name.removeprefix(mark)] = Backstore(self._core / place / name)
         return found
 
-    def ensure(self, wanted: Apply, peer: int) -> Backstore:
-        """Make it, or finish it; one that is right is not touched.
+    def ensure(self, wanted: Apply, peer: int, found: Backstore | None) -> Backstore:
+        """Make it, or finish what was ``found``; one that is right is not touched.
 
         The caller has removed one with another path: see ``is_right``.
         """
-        found = self.find(wanted.scope.owner, wanted.volume_id)
-        backstore = found or Backstore(self._make(self._plugin(wanted.path, peer), wanted))
-        new = found is None or not found.is_enabled()
-        if new:
-            self._enable(backstore, wanted, peer)
-        self._describe(backstore, wanted)
-        if not new and backstore.is_file and backstore.size_bytes() != wanted.size_bytes:
+        if found is None or not found.is_enabled():
+            with self._opened(wanted.path, peer) as opened:
+                backstore = found or Backstore(self._make(_plugin(wanted.path, opened), wanted))
+                _enable(backstore, wanted, opened)
+            self._describe(backstore, wanted, new=found is None)
+            return backstore
+        self._describe(found, wanted, new=False)
+        if found.is_file and found.size_bytes(wanted.path) != wanted.size_bytes:
             # A block device's size is asked at each command; a file's is what was said last, a session or not.
-            tree.write(backstore.folder / "control", f"fd_dev_size={wanted.size_bytes}")
-        return backstore
+            tree.write(found.folder / "control", f"fd_dev_size={wanted.size_bytes}")
+        return found
 
     def is_right(self, found: Backstore, wanted: Apply, peer: int) -> bool:
         """Whether it exports what is wanted, or can be made to as it is."""
-        if not found.folder.parent.name.startswith(self._plugin(wanted.path, peer)):
-            return False
-        return found.path() in (None, wanted.path)
+        with self._opened(wanted.path, peer) as opened:
+            plugin = _plugin(wanted.path, opened)
+        return found.folder.parent.name.startswith(f"{plugin}_") and found.path() in (None, wanted.path)
 
     def remove(self, owner: str, volume_id: str) -> None:
         """Remove it, and the folder that a killed call left empty; its LUN is gone already."""
@@ -127,66 +128,66 @@ class Backstores:
         name = name_of(wanted.scope.owner, wanted.volume_id)
         for number in _numbers(name):
             place = self._core / f"{plugin}_{number}"
-            if tree.make(place) or not tree.entries(place):
-                tree.make(place / name)
+            new = tree.make(place)
+            if new or not tree.entries(place):
+                tree.make(place / name, new)
                 return place / name
         raise Refused("busy", f"strangers have the backstores {plugin}_{', '.join(map(str, _numbers(name)))}")
 
-    def _enable(self, backstore: Backstore, wanted: Apply, peer: int) -> None:
-        folder = backstore.folder
-        with _opened(wanted.path, peer) as path:
-            if backstore.is_file:
-                buffered = ",fd_buffered_io=1" if wanted.write_cache else ""
-                tree.write(folder / "control", f"fd_dev_name={path},fd_dev_size={wanted.size_bytes}{buffered}")
-            else:
-                tree.write(folder / "control", f"udev_path={wanted.path}")
-            tree.write(folder / "udev_path", wanted.path)
-            try:
-                tree.write(folder / "enable", "1")
-            except OSError as error:
-                raise _not_enabled(wanted.path, error) from error
-
-    def _describe(self, backstore: Backstore, wanted: Apply) -> None:
+    def _describe(self, backstore: Backstore, wanted: Apply, new: bool) -> None:
         """Give it the volume's identity, and let discards through where the device can."""
         serial = serial_of(wanted.volume_id)
-        if serial not in tree.read(backstore.folder / "wwn/vpd_unit_serial"):
+        if new or serial not in tree.read(backstore.folder / "wwn/vpd_unit_serial"):
             tree.write(backstore.folder / "wwn/vpd_unit_serial", serial)
         if tree.read(backstore.folder / "attrib/max_unmap_block_desc_count") not in ("", "0"):
             for attribute in ("emulate_tpu", "emulate_tpws"):
-                tree.ensure(backstore.folder / "attrib" / attribute, "1")
+                tree.ensure(backstore.folder / "attrib" / attribute, "1", new)
 
-    def _plugin(self, path: str, peer: int) -> str:
-        """``iblock`` or ``fileio``, by what is there. Raises ``Refused`` where it may not be exported."""
+    @contextmanager
+    def _opened(self, path: str, peer: int) -> Iterator[str]:
+        """Where the kernel finds what the caller may export: a block device by its name, a file by our descriptor.
+
+        A file's folder is the caller's, who could put another file there while we look; so it is opened once, it is no
+        link, and it is the caller's own. Raises ``Refused`` where it may not be exported.
+        """
         if not any(path.startswith(folder) for folder in self._allowed) or ".." in path.split("/"):
             raise Refused("invalid", f"{path} is not below {' or '.join(self._allowed)}, which the helper may export")
-        with _opened(path, peer) as opened:
-            return "iblock" if opened == path else "fileio"
-
-
-@contextmanager
-def _opened(path: str, peer: int) -> Iterator[str]:
-    """Where the kernel finds what the caller may export: a block device by its name, a file by our descriptor.
-
-    A file's folder is the caller's, who could put another file there while we look; so it is opened once, it is no
-    link, and it is the caller's own.
-    """
-    try:
-        found = os.stat(path)
-        if stat.S_ISBLK(found.st_mode):
+        try:
+            is_block = stat.S_ISBLK(os.stat(path).st_mode)
+            descriptor = -1 if is_block else os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise Refused("not_found", f"{path} does not exist") from error
+        except OSError as error:
+            raise Refused("unreachable", f"{path}: {error.strerror}") from error
+        if is_block:
             yield path
             return
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise Refused("not_found", f"{path} does not exist") from error
-    except OSError as error:
-        raise Refused("unreachable", f"{path}: {error.strerror}") from error
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != peer:
+                raise Refused("invalid", f"{path} is neither a block device nor a file of user {peer}")
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+
+
+def _plugin(path: str, opened: str) -> str:
+    """LIO's for what was opened: ``iblock`` or ``fileio``."""
+    return "iblock" if opened == path else "fileio"
+
+
+def _enable(backstore: Backstore, wanted: Apply, opened: str) -> None:
+    folder = backstore.folder
+    if backstore.is_file:
+        buffered = ",fd_buffered_io=1" if wanted.write_cache else ""
+        tree.write(folder / "control", f"fd_dev_name={opened},fd_dev_size={wanted.size_bytes}{buffered}")
+    else:
+        tree.write(folder / "control", f"udev_path={wanted.path}")
+    tree.write(folder / "udev_path", wanted.path)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != peer:
-            raise Refused("invalid", f"{path} is neither a block device nor a file of user {peer}")
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+        tree.write(folder / "enable", "1")
+    except OSError as error:
+        raise _not_enabled(wanted.path, error) from error
 
 
 def serial_of(volume_id: str) -> str:

@@ -26,6 +26,9 @@ CONFIGFS = Path("/sys/kernel/config/target")
 #: Number of a volume's LUN, as tgt's.
 LUN = 1
 
+#: How the connection of an initiator's LUN with the target's is called.
+CONNECTION = "lun"
+
 #: Seconds that a call waits for an earlier one on the same volume, whose caller may have died.
 PATIENCE = 20.0
 
@@ -84,7 +87,8 @@ class Fabric:
                 target.refuse_if_logged_in(f"its disk is {found.path()} and shall be {wanted.path}")
                 target.remove()
                 self._stores.remove(wanted.scope.owner, wanted.volume_id)
-            backstore = self._stores.ensure(wanted, peer)
+                found = None
+            backstore = self._stores.ensure(wanted, peer, found)
             target.ensure(backstore, wanted)
             crash_point("lio.applied")
 
@@ -122,10 +126,11 @@ class Fabric:
     def _exported(self, scope: Scope, volume_id: str, store: Backstore) -> Exported:
         target = self._target(scope, volume_id)
         initiators = target.initiators()
+        path = store.path()
         return Exported(
             volume_id=volume_id,
-            path=store.path() if target.is_whole(store, scope.portals) else None,
-            size_bytes=store.size_bytes(),
+            path=path if target.is_whole(store, scope.portals) else None,
+            size_bytes=store.size_bytes(path),
             initiators=tuple(initiators),
             accounts=target.accounts(initiators),
             sessions=tuple(target.sessions(initiators)),
@@ -165,7 +170,7 @@ class _Target:
         for initiator in initiators:
             acl = self._acls / initiator
             username = tree.read(acl / "auth/userid")
-            if username and tree.links(acl / f"lun_{LUN}"):
+            if username and _has_disk(acl / f"lun_{LUN}"):
                 found[initiator] = username
         return found
 
@@ -185,14 +190,18 @@ class _Target:
         return (
             tree.read(self._group / "enable") == "1"
             and self._is_linked(store)
-            and set(portals) <= set(tree.entries(self._group / "np"))
+            and all((self._group / "np" / portal).is_dir() for portal in portals)
         )
 
     def _is_logged_in(self, initiator: str) -> bool:
         return _SESSION.search(tree.read(self._acls / initiator / "info")) is not None
 
     def _is_linked(self, store: Backstore) -> bool:
-        return any(connection.readlink().name == store.folder.name for connection in tree.links(self._lun))
+        """By the name that we give the connection, or by another's."""
+        mark = store.folder.name
+        return tree.linked(self._lun / self._mark) == mark or any(
+            tree.linked(connection) == mark for connection in tree.links(self._lun)
+        )
 
     # --- made as it is wanted -----------------------------------------------------------------------------------
 
@@ -201,11 +210,10 @@ class _Target:
         new = tree.make(self._group)
         attributes = ATTRIBUTES | {"authentication": f"{wanted.authenticates:d}"}
         for name, value in attributes.items():
-            if tree.read(self._group / "attrib" / name) not in ("", value):
-                tree.write(self._group / "attrib" / name, value)
-        if tree.make(self._lun) or not self._is_linked(store):
+            tree.ensure_if_known(self._group / "attrib" / name, value, new)
+        if tree.make(self._lun, new) or not self._is_linked(store):
             tree.link(self._lun / self._mark, store.folder)
-        self._ensure_portals(wanted.scope.portals)
+        self._ensure_portals(wanted.scope.portals, new)
         for acl in wanted.acls:
             self._ensure_acl(acl)
         tree.ensure(self._group / "enable", "1", new)
@@ -230,16 +238,17 @@ class _Target:
         tree.ensure(folder / "auth/userid", acl.username, new)
         tree.ensure(password, acl.password, new)
         mapped = folder / f"lun_{LUN}"
-        if tree.make(mapped) or not tree.links(mapped):
-            tree.link(mapped / "lun", self._lun)
-        tree.ensure(mapped / "write_protect", "1" if acl.read_only else "0")
+        unmapped = tree.make(mapped, new)
+        if unmapped or not _has_disk(mapped):
+            tree.link(mapped / CONNECTION, self._lun)
+        tree.ensure(mapped / "write_protect", "1" if acl.read_only else "0", unmapped)
 
-    def _ensure_portals(self, portals: tuple[str, ...]) -> None:
+    def _ensure_portals(self, portals: tuple[str, ...], new: bool) -> None:
         """Listen there. Where it listened before stays for those who are logged in."""
-        found = set(tree.entries(self._group / "np"))
+        found = set() if new else set(tree.entries(self._group / "np"))
         for portal in portals:
             if portal not in found:
-                tree.make(self._group / "np" / portal)
+                tree.make(self._group / "np" / portal, new)
         surplus = found - set(portals)
         if surplus and not self.sessions():
             for portal in surplus:
@@ -270,6 +279,11 @@ class _Target:
                     tree.unlink(connection)
                 tree.remove(folder / mapped)
         tree.remove(folder)
+
+
+def _has_disk(mapped: Path) -> bool:
+    """Whether an initiator's LUN is connected with the target's: by the name that we give it, or by another's."""
+    return bool(tree.linked(mapped / CONNECTION) or tree.links(mapped))
 
 
 @dataclass

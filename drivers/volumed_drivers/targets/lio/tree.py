@@ -13,9 +13,9 @@ from pathlib import Path
 from volumed.driver.crash import crash_point
 
 
-def make(folder: Path) -> bool:
-    """Make the object unless it is there; True when it was made."""
-    if folder.is_dir():
+def make(folder: Path, new: bool = False) -> bool:
+    """Make the object unless it is there; True when it was made. What belongs to a ``new`` one cannot be there."""
+    if not new and folder.is_dir():
         return False
     crash_point("lio.make.before")
     try:
@@ -50,10 +50,13 @@ def unlink(name: Path) -> None:
 def read(attribute: Path) -> str:
     """The attribute's value, without its last newline; nothing where there is no such attribute (another kernel)."""
     try:
-        with open(attribute, "rb", buffering=0) as stream:
-            return stream.read(4096).decode(errors="replace").rstrip("\n")
+        descriptor = os.open(attribute, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return ""
+    try:
+        return os.read(descriptor, 4096).decode(errors="replace").rstrip("\n")
+    finally:
+        os.close(descriptor)
 
 
 def write(attribute: Path, value: str) -> None:
@@ -72,6 +75,13 @@ def ensure(attribute: Path, value: str, new: bool = False) -> None:
         write(attribute, value)
 
 
+def ensure_if_known(attribute: Path, value: str, new: bool = False) -> None:
+    """The same; one that this kernel does not have is fine."""
+    if new or read(attribute) not in ("", value):
+        with contextlib.suppress(FileNotFoundError):
+            write(attribute, value)
+
+
 def entries(folder: Path) -> list[str]:
     """Names of the objects in ``folder``; none where it is gone."""
     try:
@@ -79,6 +89,14 @@ def entries(folder: Path) -> list[str]:
             return [entry.name for entry in found if entry.is_dir()]
     except FileNotFoundError:
         return []
+
+
+def linked(name: Path) -> str:
+    """The name of what the connection leads to; nothing where there is none."""
+    try:
+        return os.path.basename(os.readlink(name))
+    except FileNotFoundError:
+        return ""
 
 
 def links(folder: Path) -> list[Path]:
