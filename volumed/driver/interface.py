@@ -273,6 +273,14 @@ class Flattens(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A driver that brings many volumes to where they can be exported in fewer steps than one by one."""
+
+    def prepare_exports(self, volume_ids: Sequence[str]) -> None:
+        """Told which volumes are exported next, as after a reboot of the node; what fails is told by their exports."""
+
+
+@runtime_checkable
 class Reverts(Protocol):
     """A driver that can bring a volume back to its latest snapshot."""
 

@@ -8,7 +8,7 @@ import logging
 
 from volumed.db import attachments, volumes
 from volumed.driver.exported import is_as_wanted
-from volumed.driver.interface import Access, VolumeRef
+from volumed.driver.interface import Access, Prepares, VolumeRef
 from volumed.model.errors import BackendError
 from volumed.model.records import Volume
 from volumed.model.states import WHOLE_VOLUME, VolumeStatus
@@ -16,6 +16,9 @@ from volumed.operations.locks import Claims, NodeLocks, ResourceLocked, export_l
 from volumed.volume.backend import Backend, accesses_of, volume_ref
 
 LOG = logging.getLogger(__name__)
+
+#: Volumes that a driver is told of at once: the first of them are not to wait for the last.
+TOLD_AT_ONCE = 50
 
 #: The lock of a volume's export, beside the lock of its data.
 lock_of = export_lock
@@ -53,10 +56,22 @@ def reconcile(backend: Backend, locks: NodeLocks) -> bool:
         )
         if not is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
     ]
-    settled = sum(_apply(backend, locks, volume_id) for volume_id in different)
+    settled = 0
+    for at in range(0, len(different), TOLD_AT_ONCE):
+        part = different[at : at + TOLD_AT_ONCE]
+        _prepare(backend, [volume_id for volume_id in part if volume_id in wanted])
+        settled += sum(_apply(backend, locks, volume_id) for volume_id in part)
     if different:
         LOG.info("exports of %s: %d differed, %d of them settled", backend.host, len(different), settled)
     return settled == len(different)
+
+
+def _prepare(backend: Backend, volume_ids: list[str]) -> None:
+    if isinstance(backend.driver, Prepares) and volume_ids:
+        try:
+            backend.driver.prepare_exports(volume_ids)
+        except BackendError as error:
+            LOG.warning("%d exports of %s cannot be prepared together: %s", len(volume_ids), backend.host, error)
 
 
 def _apply(backend: Backend, locks: NodeLocks, volume_id: str) -> bool:

@@ -25,12 +25,13 @@ _BYTES = re.compile(r"\+?\d{1,19}b")
 _NUMBER = re.compile(r"\d{1,6}")
 _FIELD = re.compile(r"[a-z_]{1,40}")
 
-#: Commands that change something, and what each must name: a group, a logical volume, or a group and two names in it.
+#: Commands that change something, and what each must name: a group, a logical volume or several, or a group and two
+#: names in it.
 _VERBS = {
     "vgchange": "group",
     "lvcreate": "either",
     "lvremove": "volume",
-    "lvchange": "volume",
+    "lvchange": "volumes",
     "lvextend": "volume",
     "lvrename": "names",
 }
@@ -138,7 +139,8 @@ def _check_command(words: tuple[str, ...], groups: Sequence[str]) -> None:
         fits = len(places) == 3 and places[0] in groups and all(_NAME.fullmatch(name) for name in places[1:])
     else:
         found = [_is_volume(place, groups) for place in places]
-        fits = len(found) == 1 and (wanted == "either" or found[0] == (wanted == "volume"))
+        is_one = len(found) == 1 or (wanted == "volumes" and len(found) > 1)
+        fits = is_one and (wanted == "either" or all(each == (wanted != "group") for each in found))
     if not fits:
         raise Refused("invalid", f"{words[0]} names {places}, which are not what it is for here")
 

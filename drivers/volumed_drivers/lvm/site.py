@@ -5,7 +5,7 @@ Knows LVM's answers; knows nothing of exports.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,13 @@ class Site:
     def activate(self, name: str) -> None:
         """Have its device there. Snapshots are skipped by LVM unless told not to. Raises ``Refused``."""
         self.lvm.change("activate", "lvchange", "-y", "-ay", "-K", self.path(name))
+
+    def activate_all(self, names: Sequence[str]) -> None:
+        """Have their devices there; whoever wants one that LVM could not activate is told then."""
+        if names:
+            with contextlib.suppress(Refused):
+                self.lvm.change("activate_all", "lvchange", "-y", "-ay", "-K", *map(self.path, names))
+            self.lvm.forget()
 
     def device(self, name: str, what: str) -> tuple[str, int]:
         """The path of its device, activated if it is not, and its size in bytes. Raises ``BackendNotFound``."""

@@ -13,9 +13,11 @@ import pytest
 from tests.lab.faulty_driver import Faults, FaultyDriver
 from volumed.db import attachments, volumes
 from volumed.db.engine import Database
+from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import Access, Owner, VolumeRef
 from volumed.driver.registry import Setup
 from volumed.operations.locks import Claims, NodeLocks
+from volumed.volume import exports
 from volumed.volume.backend import Backend
 from volumed.volume.export_keeper import ExportKeeper
 from volumed.volume.exports import lock_of, reconcile
@@ -161,6 +163,30 @@ def test_one_that_fails_stops_no_other_and_is_told(node: Node, caplog: pytest.Lo
     assert "cannot be restored" in caplog.text
     assert node.reconcile()[0]
     assert set(node.driver.exports()) == set(found)
+
+
+def test_a_driver_that_prepares_is_told_of_many_at_once_those_in_use_first(
+    database: Database, tmp_path: Path, add_volume: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "TOLD_AT_ONCE", 2)
+    node = Node(database, tmp_path, add_volume, on_create=True)
+    idle, used = node.volume("available"), [node.volume() for _ in range(2)]
+    unwanted = VolumeRef("0", 1, "pool")
+    node.driver.create(unwanted)
+    node.driver.ensure_export(unwanted, [])
+    for volume in used:
+        node.attachment(volume)
+    told = []
+
+    def prepare(volume_ids: list[str]) -> None:
+        told.append(sorted(volume_ids))
+        assert not set(volume_ids) & set(node.driver.exports())
+        raise BackendUnreachable(backend="file", reason="it is only told, and its exports say what is wrong")
+
+    node.driver.prepare_exports = prepare
+    assert node.reconcile()[0]
+    assert told == [sorted(used), [idle]]
+    assert set(node.driver.exports()) == {idle, *used}
 
 
 def test_another_backends_attachments_are_not_ours(node: Node) -> None:
