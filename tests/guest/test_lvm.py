@@ -1,5 +1,6 @@
 """The LVM driver's own behaviour on a real device-mapper, beyond what every driver shares."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from tests.lab.lvm_backend import LvmBackend, lvm, volume_group, volumes
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import Owner, Remains, SnapshotRef, VolumeRef
+from volumed_drivers.lvm.driver import LvmDriver
 
 pytestmark = pytest.mark.guest
 
@@ -181,6 +183,23 @@ def test_a_volume_whose_device_is_not_there_after_a_reboot_is_activated_to_be_ex
     backend.ready().ensure_export(SOURCE, [])
     assert device(SOURCE).exists()
     assert driver.exports()[SOURCE.id].size_bytes == GIB
+
+
+def test_many_volumes_are_activated_by_one_command_after_a_reboot(backend: LvmBackend, tmp_path: Path) -> None:
+    driver = backend.ready()
+    others = [replace(SOURCE, id=f"other-{number}") for number in range(3)]
+    for volume in (SOURCE, *others):
+        driver.create(volume)
+    lvm("vgchange", "-an", "vg")
+    driver.delete(others[0])
+    fresh, notes = backend.ready(), tmp_path / "notes"
+    with noted(notes):
+        fresh.prepare_exports([SOURCE.id, *(volume.id for volume in others)])
+        for volume in (SOURCE, *others[1:]):
+            assert device(volume).exists()
+            fresh.ensure_export(volume, [])
+    asked = [line.split()[0] for line in notes.read_text().splitlines()]
+    assert asked == ["lvchange"]
 
 
 def test_a_command_that_hangs_is_killed_and_what_it_leaves_is_finished(backend: LvmBackend) -> None:
@@ -351,6 +370,90 @@ def test_a_pool_at_its_limit_takes_nothing_new_and_says_so_to_the_scheduler(thin
         driver.create(COPY)
 
 
+def fill(volume: VolumeRef, chunks: range) -> None:
+    """Write into each of these chunks, until the pool takes no more."""
+    opened = os.open(device(volume), os.O_RDWR)
+    try:
+        for chunk in chunks:
+            os.pwrite(opened, b"x" * 4096, chunk * 65536)
+            if chunk % 2000 == 1999:
+                os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@pytest.fixture
+def short_of_metadata(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
+    """With a pool whose metadata are full long before its data."""
+    lvm("lvcreate", "-y", "-L", "20g", "--poolmetadatasize", "4m", "-c", "64k", "-Zn", "-T", f"{group}/vg-pool")
+    yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_read_interval": 0.0})
+    clear(group)
+
+
+def refuses_all(driver: LvmDriver, taken: VolumeRef) -> None:
+    """What a broken pool would make worse is not begun, and the reason says how it is repaired."""
+    before = volumes("vg")
+    for asked in (
+        lambda: driver.create(COPY),
+        lambda: driver.create_snapshot(SNAPSHOT, False, ignore),
+        lambda: driver.extend(taken, taken.size + 1),
+        lambda: driver.delete(taken),
+        lambda: driver.check_health(),
+    ):
+        with pytest.raises(BackendUnreachable, match=r"vg-pool is (failed|metadata_read_only): .*--repair"):
+            asked()
+    assert volumes("vg") == before
+
+
+def test_a_pool_whose_metadata_are_lost_is_left_alone_until_it_is_repaired(thin: LvmBackend) -> None:
+    driver = thin.ready()
+    driver.create(SOURCE)
+    table = lvm("dmsetup", "table", "vg-vg--pool_tmeta")
+    sectors = table.split()[1]
+    for words in (["--table", f"0 {sectors} error"], ["--table", table.strip()]):
+        lvm("dmsetup", "load", "vg-vg--pool_tmeta", *words)
+        lvm("dmsetup", "resume", "vg-vg--pool_tmeta")
+        if "error" in words[1]:
+            with contextlib.suppress(OSError):
+                fill(SOURCE, range(2000))
+            refuses_all(driver, SOURCE)
+    repair()
+    driver.check_health()
+    driver.create(COPY)
+    for volume in (COPY, SOURCE):
+        driver.delete(volume)
+
+
+@pytest.mark.full
+def test_a_pool_that_is_short_of_metadata_takes_nothing_new_and_exhausted_is_left_alone(
+    short_of_metadata: LvmBackend,
+) -> None:
+    driver, large = short_of_metadata.ready(), VolumeRef("large", 40, "vg")
+    driver.create(large)
+    fill(large, range(172_000))
+    with pytest.raises(BackendFull, match=r"its metadata is .* 75 % is the limit"):
+        driver.create(COPY)
+    assert driver.capabilities().pools[0].free_gib == 0
+    with pytest.raises(OSError):
+        fill(large, range(172_000, 300_000))
+    refuses_all(driver, large)
+    repair("lvextend", "-y", "--poolmetadatasize", "+8m", "vg/vg-pool")
+    driver.check_health()
+    driver.delete(large)
+    driver.create(COPY)
+    driver.delete(COPY)
+
+
+def repair(*first: str) -> None:
+    """As our manual says; where there was no room, the room comes first, or the repair has none either."""
+    lvm("vgchange", "-an", "vg")
+    if first:
+        lvm(*first)
+    lvm("lvconvert", "-y", "--repair", "vg/vg-pool")
+    lvm("lvremove", "-y", "vg/vg-pool_meta0")
+    lvm("lvchange", "-y", "-ay", "vg/vg-pool")
+
+
 def test_a_pool_grows_where_that_is_allowed(thin: LvmBackend) -> None:
     driver = replace(thin, options={**thin.options, "lvm_pool_extend_percent": 50.0}).ready()
     driver.create(SOURCE)
@@ -374,6 +477,13 @@ def test_a_create_and_a_delete_are_one_command_and_reports_are_for_nothing(backe
         notes.write_text("")
         driver.delete(SOURCE)
         gone = [line.split()[0] for line in notes.read_text().splitlines()]
+        if kind == "thin":
+            driver.create(SOURCE)
+            notes.write_text("")
+            driver.create_snapshot(SNAPSHOT, False, ignore)
+            driver.create_from_snapshot(COPY, SNAPSHOT, ignore)
+            shared = [line.split()[0] for line in notes.read_text().splitlines()]
+            assert shared == ["lvcreate", "lvcreate"]
     assert made == (["lvcreate"] if kind == "thin" else ["lvcreate", "lvchange"])
     assert gone == (["lvremove"] if kind == "thin" else ["vgs", "lvrename"])
 

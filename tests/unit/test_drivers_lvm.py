@@ -19,6 +19,7 @@ from volumed_drivers.lvm.names import Names, owner_of, parsed
 from volumed_drivers.lvm.thick import region_size
 from volumed_drivers.lvm.thin import CHUNK, MOST_METADATA, OF_CHUNK, pool_sizes
 
+MIB = 1024**2
 GIB = 1024**3
 TIB = 1024**4
 
@@ -101,6 +102,15 @@ def test_a_pool_at_its_floor_takes_no_more_until_it_is_well_below(full: dict[str
     assert watched.refusal(replace(POOL, data_percent=94.5))
     assert watched.refusal(replace(POOL, data_percent=93.0)) is None
     assert watched.refusal(replace(POOL, data_percent=94.5)) is None
+
+
+def test_a_small_pools_metadata_are_full_where_lvm_says_so() -> None:
+    watched = governor(Clock())
+    small, large = (replace(POOL, metadata_size=size * MIB, metadata_percent=90.0) for size in (4, 400))
+    assert "75 % is the limit (LVM's own)" in str(watched.refusal(small))
+    assert "metadata" not in str(watched.refusal(replace(small, data_percent=99.0, metadata_percent=10.0)))
+    assert watched.refusal(large) is None
+    assert "95 % is the limit (lvm_pool_full_percent)" in str(watched.refusal(replace(large, metadata_percent=95.0)))
 
 
 def test_the_time_left_is_that_of_what_fills_first_and_forgets_what_is_long_ago() -> None:

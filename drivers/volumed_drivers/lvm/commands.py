@@ -21,7 +21,7 @@ _GROUP_FIELDS = ("vg_name", "vg_uuid", "vg_size", "vg_free", "vg_extent_size", "
 _FIELDS = (
     *_GROUP_FIELDS,
     *("lv_name", "lv_uuid", "lv_size", "lv_tags", "segtype", "origin", "pool_lv", "data_percent", "metadata_percent"),
-    *("lv_metadata_size", "lv_active", "lv_device_open", "lv_skip_activation"),
+    *("lv_metadata_size", "lv_active", "lv_device_open", "lv_skip_activation", "lv_health_status"),
 )
 
 
@@ -50,6 +50,8 @@ class LogicalVolume:
     open: bool = False
     #: Activated only when that is asked for by name, as the snapshots of thin volumes are.
     skipped: bool = False
+    #: What the kernel says is wrong with it, such as ``failed``; empty where nothing is.
+    health: str = ""
 
     @property
     def data_bytes(self) -> int:
@@ -187,6 +189,7 @@ def _volume(row: Mapping[str, str]) -> LogicalVolume:
         active=row["lv_active"] == "active",
         open=row["lv_device_open"] == "open",
         skipped=bool(row["lv_skip_activation"]),
+        health=row["lv_health_status"],
     )
 
 

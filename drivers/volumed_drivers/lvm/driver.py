@@ -142,6 +142,12 @@ class LvmDriver:
             return False
         return self._volumes.is_whole_snapshot(found, self._names.volume(snapshot.volume.id), snapshot.size * GIB)
 
+    def prepare_exports(self, volume_ids: Sequence[str]) -> None:
+        """Activate those that are not: one command for all of them, which a node pays for each time it boots."""
+        there = self._lvm.known().volumes
+        names = [self._names.volume(volume_id) for volume_id in volume_ids]
+        self._site.activate_all([name for name in names if name in there and not there[name].active])
+
     def ensure_export(self, volume: VolumeRef, accesses: Sequence[Access], force: bool = False) -> None:
         path, size = self._site.device(self._names.volume(volume.id), f"volume {volume.id}")
         self._target.apply(Export(volume.id, path, size, tuple(accesses)), force)
@@ -256,7 +262,8 @@ class LvmDriver:
         return self._pool if isinstance(self._volumes, Thin) else None
 
     def _tend(self, group: Group) -> None:
-        """What a fresh read says of the pool."""
+        """What a fresh read says of the pool. Raises ``BackendUnreachable`` while it is broken."""
+        self._volumes.check(group)
         pool = group.volumes.get(self._pool)
         if group is not self._observed and pool is not None and isinstance(self._volumes, Thin):
             self._governor.observe(pool)

@@ -17,12 +17,16 @@ LOG = logging.getLogger(__name__)
 #: Seconds over which the rate is taken, and at least between two warnings.
 WINDOW, SPACING = 600.0, 300.0
 
+#: What LVM itself wants free of a pool's metadata, or it makes nothing in it: so many bytes, or a quarter of less.
+#: Source: lvm2, lib/metadata/thin_manip.c, "minimal requirement for thin pool target"; measured.
+SPARE_METADATA, SPARE_PERCENT = 4 * 1024**2, 25.0
+
 #: Percent by which a pool is below its floor again, before something is made in it: it does not flap.
 MARGIN = 1.0
 
 
 class Governor:
-    """One pool's. Both percentages are measured against the same floor."""
+    """One pool's. Both percentages are measured against the same floor, where LVM has none that is lower."""
 
     def __init__(self, options: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._floor = options.lvm_pool_full_percent
@@ -46,11 +50,19 @@ class Governor:
 
     def refusal(self, pool: LogicalVolume) -> str | None:
         """Why nothing is made in the pool now, None while it takes more."""
-        floor = self._floor - (MARGIN if self._closed else 0.0)
-        parts = (("data", pool.data_percent), ("metadata", pool.metadata_percent))
-        over = [f"its {name} is {percent:.1f} % full" for name, percent in parts if percent and percent >= floor]
+        margin = MARGIN if self._closed else 0.0
+        ours = (self._floor, "lvm_pool_full_percent")
+        parts = (
+            ("data", pool.data_percent, ours),
+            ("metadata", pool.metadata_percent, min(ours, (metadata_limit(pool.metadata_size), "LVM's own"))),
+        )
+        over = [
+            f"its {name} is {percent:.1f} % full, {limit:g} % is the limit ({whose})"
+            for name, percent, (limit, whose) in parts
+            if percent and percent >= limit - margin
+        ]
         self._closed = bool(over)
-        return f"{' and '.join(over)}, {self._floor:g} % is the limit (lvm_pool_full_percent)" if over else None
+        return " and ".join(over) or None
 
     def seconds_left(self) -> float | None:
         """Until data or metadata are full, at the rate of the last ten minutes; None while neither grows."""
@@ -65,19 +77,25 @@ class Governor:
         """Grow the pool where that is allowed and due; what LVM refuses is logged, and tried again."""
         if not self._grow_from:
             return
+        metadata_from = min(self._grow_from, metadata_limit(pool.metadata_size) - MARGIN)
         wanted = [
             (part, percent, size)
-            for part, percent, size in (
-                ("-L", pool.data_percent, pool.size),
-                ("--poolmetadatasize", pool.metadata_percent, pool.metadata_size),
+            for part, percent, size, grow_from in (
+                ("-L", pool.data_percent, pool.size, self._grow_from),
+                ("--poolmetadatasize", pool.metadata_percent, pool.metadata_size, metadata_from),
             )
-            if percent is not None and percent >= self._grow_from
+            if percent is not None and percent >= grow_from
         ]
         for option, percent, size in wanted:
             step = min(max(group.extent, size * self._step // 100), group.free) // group.extent * group.extent
             if step > 0:
                 LOG.info("thin pool %s is %.1f %% full (%s): growing it by %d bytes", pool.name, percent, option, step)
                 _grow(lvm, pool, option, step)
+
+
+def metadata_limit(size: int) -> float:
+    """Percent of ``size`` bytes of a pool's metadata from which on LVM makes nothing in it; of 0 bytes unknown: 100."""
+    return 100.0 - min(SPARE_PERCENT, SPARE_METADATA * 100.0 / size) if size else 100.0
 
 
 def _grow(lvm: Lvm, pool: LogicalVolume, option: str, step: int) -> None:

@@ -32,6 +32,9 @@ class Thick:
     def prepare(self, group: Group) -> None:
         """There is nothing to prepare."""
 
+    def check(self, group: Group) -> None:
+        """There is no pool that could be broken."""
+
     def make(self, name: str, size: int, what: str) -> None:
         """A volume of ``size`` bytes that reads as zeros; one that is there is finished."""
         if self._allocate(name, size, what):

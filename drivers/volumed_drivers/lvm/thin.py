@@ -3,7 +3,7 @@
 Each change is one command, which LVM does whole or not at all.
 """
 
-from volumed.driver.errors import BackendFull, BackendInvalid
+from volumed.driver.errors import BackendFull, BackendInvalid, BackendUnreachable
 from volumed.driver.interface import Progress, Remains
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
 from volumed_drivers.lvm.governor import Governor
@@ -17,6 +17,9 @@ CHUNK, OF_CHUNK = 64 * 1024, 128
 
 #: What LVM can use of metadata. Source: lvmthin(7), "Metadata space exhaustion": about 16 GiB.
 LEAST_METADATA, MOST_METADATA = 16 * MIB, 15 * GIB
+
+#: A pool that takes no change until an administrator has repaired it. Source: lvs(8), "Volume Health"; tried.
+BROKEN = ("failed", "metadata_read_only")
 
 #: Part of a group that a pool made by us takes, beside twice its metadata: the rest is for repairs and growth.
 SHARE = 0.95
@@ -44,6 +47,17 @@ class Thin:
         if found is None:
             self._make_pool(self._site.lvm.look())
 
+    def check(self, group: Group) -> None:
+        """Raise ``BackendUnreachable`` while the pool is broken.
+
+        LVM forgets a volume that it could not remove from such a pool, and the repaired pool does not fit then.
+        """
+        pool = group.volumes.get(self._pool)
+        if pool is not None and pool.health in BROKEN:
+            place = self._site.path(self._pool)
+            reason = f"thin pool {place} is {pool.health}: lvconvert --repair (docs/drivers/lvm.md, Recovery)"
+            raise BackendUnreachable(backend=self._site.backend, reason=reason)
+
     def make(self, name: str, size: int, what: str) -> None:
         """An empty volume of ``size`` bytes; one that is there is grown to it."""
         self._admit(what)
@@ -64,18 +78,19 @@ class Thin:
             group = self._site.lvm.look()
             self._site.find(origin, f"the volume of {what}", group)
             if name not in group.volumes:
+                self._admit(what)
                 raise self._site.failed(what, refused) from refused
 
     def copy(self, source: str, name: str, size: int, what: str, progress: Progress) -> None:
         """A volume with what ``source`` has now, grown to ``size`` bytes."""
         self._admit(what)
-        length = self._length(source, f"the source of {what}")
         try:
             self._share(source, name, "-k", "n", "-K", "-ay")
         except Refused as refused:
             self._site.find(source, f"the source of {what}")
             self._finish(name, size, what, refused)
             return
+        _, length = self._site.device(name, what)  # which is active, and tells without a command
         if length < size:
             self.grow(name, size, what)
 
@@ -91,6 +106,7 @@ class Thin:
 
     def remove(self, volume_id: str, what: str) -> Remains | None:
         """Remove the volume, and what a killed revert left of it: its space is free at once."""
+        self.check(self._site.lvm.known())
         names = self._site.names
         self._site.remove(names.volume(volume_id), what)
         known = self._site.lvm.known().volumes
@@ -100,6 +116,7 @@ class Thin:
         return None
 
     def remove_snapshot(self, name: str, what: str) -> None:
+        self.check(self._site.lvm.known())
         self._site.remove(name, what)
 
     def revert(self, volume_id: str, snapshot: str, size: int, what: str, progress: Progress) -> None:
@@ -107,6 +124,7 @@ class Thin:
         names = self._site.names
         name, new, old = names.volume(volume_id), names.reverted(volume_id), names.replaced(volume_id)
         group = self._site.lvm.look()
+        self.check(group)
         self._site.find(snapshot, f"the snapshot for {what}", group)
         try:
             if old not in group.volumes:
@@ -153,16 +171,18 @@ class Thin:
     def _share(self, origin: str, name: str, *how: str) -> None:
         labels = self._site.labels(name)
         self._site.lvm.change("share", "lvcreate", "-y", "-s", "-n", name, *how, *labels, self._site.path(origin))
-        self._site.lvm.forget()
-
-    def _length(self, source: str, what: str) -> int:
-        known = self._site.lvm.known()
-        return known.volumes[source].size if source in known.volumes else self._site.find(source, what).size
+        shared = self._site.lvm.known().volumes.get(origin)
+        if shared is None:
+            self._site.lvm.forget()
+        else:
+            tags = frozenset(self._site.names.tags(name))
+            self._site.lvm.made(LogicalVolume(name, shared.size, tags, origin=origin, pool=self._pool))
 
     def _finish(self, name: str, size: int, what: str, refused: Refused) -> None:
         """What a killed command left is there, and perhaps not active or too small."""
         found = self._site.lvm.look().volumes.get(name)
         if found is None or found.pool != self._pool:
+            self._admit(what)
             raise self._site.failed(what, refused)
         if not found.active:
             try:
@@ -173,7 +193,9 @@ class Thin:
             self.grow(name, size, what)
 
     def _admit(self, what: str) -> None:
-        pool = self._site.lvm.known().volumes.get(self._pool)
+        group = self._site.lvm.known()
+        self.check(group)
+        pool = group.volumes.get(self._pool)
         reason = "the pool is gone" if pool is None else self._governor.refusal(pool)
         if reason:
             raise BackendFull(backend=self._site.backend, what=what, reason=reason)
