@@ -15,7 +15,7 @@ from bench.figure import Figure, milliseconds
 from tests.lab.data_paths import Local
 from tests.lab.guest.machine import guest
 from tests.lab.lvm_backend import LvmBackend, volume_group
-from volumed.driver.interface import SnapshotRef, VolumeRef
+from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 
 #: Volumes that each figure is the median of; each is made by the driver and by hand in turn.
 ROUNDS = 15
@@ -69,10 +69,10 @@ def _works(backend: LvmBackend) -> dict[str, Work]:
     return {
         "create": beside(lambda n: driver.create(volume(n)), *thin, "raw{}", *labels),
         "snapshot": beside(
-            lambda n: driver.create_snapshot(snapshot(n), False, _unwatched), *share, "raws{}", *labels, "vg/raw{}"
+            lambda n: driver.create_snapshot(snapshot(n), False, unwatched), *share, "raws{}", *labels, "vg/raw{}"
         ),
         "clone of a snapshot": beside(
-            lambda n: driver.create_from_snapshot(copied(n), snapshot(n), _unwatched),
+            lambda n: driver.create_from_snapshot(copied(n), snapshot(n), unwatched),
             *(*share, "rawc{}", "-k", "n", "-K", "-ay", *labels, "vg/raws{}"),
         ),
         "delete of a snapshot": beside(lambda n: driver.delete_snapshot(snapshot(n)), "lvremove", "-y", "vg/raws{}"),
@@ -91,10 +91,6 @@ def _medians(work: Work) -> tuple[float, float, str]:
 
 def _bare(command: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-
-
-def _unwatched(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from bench.waiting import wait_until
 from tests.lab.ceph import cluster
 from tests.lab.ceph.cluster import Client
 from tests.lab.rbd_backend import RbdBackend
-from volumed.driver.interface import SnapshotRef, VolumeRef
+from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 
 GIB = 1024**3
 
@@ -152,16 +152,16 @@ class Ours:
         self.driver.create(self._volume(name))
 
     def snapshot(self, name: str) -> None:
-        self.driver.create_snapshot(self._snapshot(name), False, _nobody)
+        self.driver.create_snapshot(self._snapshot(name), False, unwatched)
 
     def clone(self, name: str) -> None:
-        self.driver.create_from_snapshot(self._volume(f"{name}-clone"), self._snapshot(name), _nobody)
+        self.driver.create_from_snapshot(self._volume(f"{name}-clone"), self._snapshot(name), unwatched)
 
     def delete(self, name: str) -> None:
         self.driver.delete(self._volume(f"{name}-clone"))
 
     def purge(self, name: str) -> None:
-        self.driver.purge(self._volume(f"{name}-clone"), _nobody)
+        self.driver.purge(self._volume(f"{name}-clone"), unwatched)
 
     def _volume(self, name: str) -> VolumeRef:
         return VolumeRef(name, 1, self.client.pool)
@@ -235,7 +235,3 @@ def _pools(connection: HTTPConnection) -> list[str]:
 
 def _df(bare: Bare) -> None:
     bare.cluster.mon_command(json.dumps({"prefix": "df", "format": "json"}), b"")
-
-
-def _nobody(done: int, total: int) -> None:
-    """A progress that nobody watches."""

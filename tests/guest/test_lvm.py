@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import LvmBackend, lvm, volume_group, volumes
+from tests.lab.lvm_backend import FIRST, LvmBackend, instead_of, lvm, volume_group, volumes
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendUnreachable, OutcomeUnknown
-from volumed.driver.interface import Owner, Remains, SnapshotRef, VolumeRef
+from volumed.driver.interface import Owner, Remains, SnapshotRef, VolumeRef, unwatched
 from volumed_drivers.lvm.driver import LvmDriver
 
 pytestmark = pytest.mark.guest
@@ -25,15 +25,8 @@ pytestmark = pytest.mark.guest
 MIB = 1024**2
 GIB = 1024**3
 
-#: Where LVM's commands are looked for first; what is here is the guest's own.
-FIRST = Path("/usr/local/sbin")
-
 SOURCE, COPY = VolumeRef("source", 1, "vg"), VolumeRef("copy", 1, "vg")
 SNAPSHOT = SnapshotRef("monday", SOURCE, 1)
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 @pytest.fixture(scope="module")
@@ -97,19 +90,6 @@ def read(path: Path, offset: int, length: int = 65536) -> bytes:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         stream.seek(offset)
         return stream.read(length)
-
-
-@contextmanager
-def instead_of(command: str, script: str) -> Iterator[None]:
-    """Within, ``command`` is that shell script; ``$0`` is its path, and the real one is in /usr/sbin."""
-    FIRST.mkdir(parents=True, exist_ok=True)
-    path = FIRST / command
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    try:
-        yield
-    finally:
-        path.unlink()
 
 
 @contextmanager
@@ -219,7 +199,7 @@ def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: Lvm
     driver = backend.ready()
     driver.create(SOURCE)
     write(device(SOURCE), MIB, b"old" * 1000)
-    driver.create_snapshot(SNAPSHOT, False, ignore)
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
     driver.extend(SOURCE, 2)
     grown = replace(SOURCE, size=2)
 
@@ -228,12 +208,12 @@ def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: Lvm
         write(device(SOURCE), GIB + MIB, b"end")
 
     change()
-    passed = passages(lambda fresh: fresh.revert(grown, SNAPSHOT, ignore), backend.ready())
+    passed = passages(lambda fresh: fresh.revert(grown, SNAPSHOT, unwatched), backend.ready())
     for passage in [None, *(each for each in passed if each.point.startswith(points))]:
         if passage is not None:
             change()
-            assert kill_at(passage, lambda fresh: fresh.revert(grown, SNAPSHOT, ignore), backend.ready), passage
-            backend.ready().revert(grown, SNAPSHOT, ignore)
+            assert kill_at(passage, lambda fresh: fresh.revert(grown, SNAPSHOT, unwatched), backend.ready), passage
+            backend.ready().revert(grown, SNAPSHOT, unwatched)
         assert read(device(SOURCE), MIB, 3000) == b"old" * 1000, passage
         assert read(device(SOURCE), GIB + MIB, 3) == bytes(3), passage
     assert backend.ready().has_volume(grown)
@@ -308,7 +288,7 @@ def test_a_deleted_thick_volume_is_out_of_reach_at_once_and_cleared_where_the_wi
     thick.ready().purge(SOURCE, lambda done, total: told.append(done))
     assert told[0] == 512 * MIB
     assert told[-1] == GIB
-    thick.ready().purge(SOURCE, ignore)
+    thick.ready().purge(SOURCE, unwatched)
     assert volumes("vg") == set()
     assert driver.delete(SOURCE) is None
     lvm("lvcreate", "-y", "-Wn", "-Zn", "-L", "1g", "-n", "next", "vg")
@@ -338,7 +318,7 @@ def test_nothing_is_left_to_purge_where_nothing_is_cleared(thick: LvmBackend) ->
 def test_a_thick_volume_is_not_removed_with_its_snapshots(thick: LvmBackend) -> None:
     driver = thick.ready()
     driver.create(SOURCE)
-    driver.create_snapshot(SNAPSHOT, True, ignore)
+    driver.create_snapshot(SNAPSHOT, True, unwatched)
     with pytest.raises(BackendBusy, match="_snapshot-monday"):
         driver.delete(SOURCE)
     driver.delete_snapshot(SNAPSHOT)
@@ -395,7 +375,7 @@ def refuses_all(driver: LvmDriver, taken: VolumeRef) -> None:
     before = volumes("vg")
     for asked in (
         lambda: driver.create(COPY),
-        lambda: driver.create_snapshot(SNAPSHOT, False, ignore),
+        lambda: driver.create_snapshot(SNAPSHOT, False, unwatched),
         lambda: driver.extend(taken, taken.size + 1),
         lambda: driver.delete(taken),
         lambda: driver.check_health(),
@@ -480,8 +460,8 @@ def test_a_create_and_a_delete_are_one_command_and_reports_are_for_nothing(backe
         if kind == "thin":
             driver.create(SOURCE)
             notes.write_text("")
-            driver.create_snapshot(SNAPSHOT, False, ignore)
-            driver.create_from_snapshot(COPY, SNAPSHOT, ignore)
+            driver.create_snapshot(SNAPSHOT, False, unwatched)
+            driver.create_from_snapshot(COPY, SNAPSHOT, unwatched)
             shared = [line.split()[0] for line in notes.read_text().splitlines()]
             assert shared == ["lvcreate", "lvcreate"]
     assert made == (["lvcreate"] if kind == "thin" else ["lvcreate", "lvchange"])
@@ -493,7 +473,7 @@ def test_a_thick_create_that_is_killed_is_finished_or_undone_by_the_next(thick: 
     for point in ("lvm.create.after", "lvm.fill.noted", "lvm.ready.after"):
         driver = thick.ready()
         driver.delete(SOURCE)
-        driver.purge(SOURCE, ignore)
+        driver.purge(SOURCE, unwatched)
         assert kill_at(points[point], lambda fresh: fresh.create(SOURCE), thick.ready), point
         assert thick.ready().has_volume(SOURCE) == (point == "lvm.ready.after")
         thick.ready().create(SOURCE)

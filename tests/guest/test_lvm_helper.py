@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.test_lvm import instead_of
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import PATIENCE, LvmBackend, helper, lvm, volume_group, volumes
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, helper, instead_of, lvm, volume_group, volumes
 from volumed.driver.errors import BackendBusy, BackendError, BackendInvalid, BackendUnreachable, OutcomeUnknown
-from volumed.driver.interface import SnapshotRef, VolumeRef
+from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 from volumed.model.held_lock import holding
 from volumed_drivers.lvm.driver import LvmDriver
 from volumed_drivers.lvm.hands import Asked
@@ -30,10 +29,6 @@ MIB, GIB = 1024**2, 1024**3
 
 SOURCE, COPY, CLONE = VolumeRef("source", 1, "helped"), VolumeRef("copy", 1, "helped"), VolumeRef("clone", 1, "helped")
 SNAPSHOT = SnapshotRef("monday", SOURCE, 1)
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +81,18 @@ def test_nobody_makes_copies_grows_reverts_and_deletes_volumes(backend: LvmBacke
     def work() -> None:
         driver = backend.ready()
         driver.create(SOURCE)
-        driver.create_snapshot(SNAPSHOT, False, ignore)
-        driver.create_from_snapshot(COPY, SNAPSHOT, ignore)
-        driver.create_from_volume(CLONE, SOURCE, ignore)
+        driver.create_snapshot(SNAPSHOT, False, unwatched)
+        driver.create_from_snapshot(COPY, SNAPSHOT, unwatched)
+        driver.create_from_volume(CLONE, SOURCE, unwatched)
         driver.extend(COPY, 2)
-        driver.revert(SOURCE, SNAPSHOT, ignore)
+        driver.revert(SOURCE, SNAPSHOT, unwatched)
         assert driver.has_volume(replace(COPY, size=2))
         assert driver.has_volume(CLONE)
         assert driver.capabilities().pools[0].total_gib
         driver.delete_snapshot(SNAPSHOT)
         for volume in (SOURCE, COPY, CLONE):
             if driver.delete(volume) is not None:
-                driver.purge(volume, ignore)
+                driver.purge(volume, unwatched)
         assert not driver.audit()
 
     with helper(backend.folder / "lvm.sock", backend.pool):

@@ -8,7 +8,7 @@ import pytest
 from tests.lab.data_paths import Local
 from tests.lab.lvm_backend import LvmBackend, lvm, volume_group, volumes
 from volumed.driver.errors import BackendFull
-from volumed.driver.interface import VolumeRef
+from volumed.driver.interface import VolumeRef, unwatched
 
 pytestmark = pytest.mark.guest
 
@@ -16,10 +16,6 @@ MIB, GIB = 1024**2, 1024**3
 
 VOLUME = VolumeRef("mirrored", 1, "mirrors")
 DEVICE = Path("/dev/mirrors/volume-mirrored")
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 @pytest.fixture
@@ -54,7 +50,7 @@ def test_each_volume_is_on_two_disks_cleared_and_grown_on_both_and_counted_twice
     with pytest.raises(BackendFull, match="bytes are needed"):
         driver.create(VolumeRef("large", 23, "mirrors"))
     driver.delete(VOLUME)
-    driver.purge(VOLUME, ignore)
+    driver.purge(VOLUME, unwatched)
     assert volumes("mirrors") == set()
 
 

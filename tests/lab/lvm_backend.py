@@ -21,6 +21,9 @@ from volumed_drivers.lvm.options import OPTIONS
 #: Seconds for what takes a moment, in a guest on a busy machine.
 PATIENCE = 60.0
 
+#: Where LVM's commands are looked for first; what is here is the guest's own.
+FIRST = Path("/usr/local/sbin")
+
 OWNER = Owner("test-deployment", "lvm")
 
 #: The common options that a driver and its target read.
@@ -48,6 +51,19 @@ def volume_group(name: str, *disks: str) -> Iterator[str]:
 def volumes(group: str) -> set[str]:
     """The names of the logical volumes that are there."""
     return set(lvm("lvs", "--noheadings", "-o", "lv_name", group).split())
+
+
+@contextmanager
+def instead_of(command: str, script: str) -> Iterator[None]:
+    """Within, ``command`` is that shell script; ``$0`` is its path, and the real one is in /usr/sbin."""
+    FIRST.mkdir(parents=True, exist_ok=True)
+    path = FIRST / command
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from volumed.driver.errors import BackendBusy
-from volumed.driver.interface import Driver, Flattens, Purges, Reverts, SnapshotRef, VolumeRef
+from volumed.driver.interface import Driver, Flattens, Purges, Reverts, SnapshotRef, VolumeRef, unwatched
 
 GIB = 1024**3
 
@@ -119,7 +119,7 @@ class RandomRun:
         volume = self._any()
         self._number += 1
         taken = SnapshotRef(f"s{self._number}", volume.ref, volume.ref.size)
-        self._driver.create_snapshot(taken, True, _ignore)
+        self._driver.create_snapshot(taken, True, unwatched)
         volume.snapshots[taken.id] = (taken, dict(volume.places))
 
     def _remove_snapshot(self) -> None:
@@ -134,7 +134,7 @@ class RandomRun:
             assert isinstance(self._driver, Reverts)
             taken, places = list(volume.snapshots.values())[-1]
             self._clients.release(self._driver, volume.ref)
-            self._driver.revert(volume.ref, taken, _ignore)
+            self._driver.revert(volume.ref, taken, unwatched)
             volume.places = dict(places)
 
     def _extend(self) -> None:
@@ -152,14 +152,14 @@ class RandomRun:
         ref, places = self._ref(source.ref.size), dict(source.places)
         if source.snapshots and self._random.random() < 0.5:
             taken, places = self._random.choice(list(source.snapshots.values()))
-            self._driver.create_from_snapshot(ref, taken, _ignore)
+            self._driver.create_from_snapshot(ref, taken, unwatched)
         else:
-            self._driver.create_from_volume(ref, source.ref, _ignore)
+            self._driver.create_from_volume(ref, source.ref, unwatched)
         self._volumes.append(Model(ref, dict(places)))
 
     def _flatten(self) -> None:
         assert isinstance(self._driver, Flattens)
-        self._driver.flatten(self._any().ref, _ignore)
+        self._driver.flatten(self._any().ref, unwatched)
 
     def _delete(self) -> None:
         volume = self._any()
@@ -175,7 +175,7 @@ class RandomRun:
         for ref in list(self._deleted):
             assert isinstance(self._driver, Purges)
             try:
-                self._driver.purge(ref, _ignore)
+                self._driver.purge(ref, unwatched)
             except BackendBusy:
                 continue
             self._deleted.remove(ref)
@@ -198,7 +198,3 @@ class RandomRun:
     def _ref(self, size: int) -> VolumeRef:
         self._number += 1
         return VolumeRef(f"v{self._number}", size, "pool")
-
-
-def _ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""

@@ -13,7 +13,7 @@ from tests.lab.file_backend import FileBackend
 from tests.lab.filesystems import small_ext4
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import BackendFull, BackendInvalid, BackendNotFound, BackendUnreachable
-from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef
+from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef, unwatched
 from volumed_drivers.file.driver import FileDriver
 
 MIB = 1024**2
@@ -21,10 +21,6 @@ GIB = 1024**3
 
 SOURCE = VolumeRef("source", 1, "pool")
 COPY = VolumeRef("copy", 2, "pool")
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 def stop(done: int, total: int) -> None:
@@ -82,7 +78,7 @@ def test_holes_stay_holes_in_a_copy_and_data_arrives(driver: FileDriver, tmp_pat
     source, copy = tmp_path / "pool" / "volume-source", tmp_path / "pool" / "volume-copy"
     for offset in (0, 300 * MIB, GIB - MIB):
         write(source, offset, MIB)
-    driver.create_from_volume(COPY, SOURCE, ignore)
+    driver.create_from_volume(COPY, SOURCE, unwatched)
     assert copy.stat().st_size == 2 * GIB
     assert copy.stat().st_blocks * 512 <= 4 * MIB
     with copy.open("rb") as stream:
@@ -170,7 +166,7 @@ def test_a_snapshot_of_an_attached_volume_says_what_the_file_system_lacks(driver
         pytest.skip("this file system shares extents")
     driver.create(SOURCE)
     with pytest.raises(BackendInvalid, match="reflink"):
-        driver.create_snapshot(SnapshotRef("snapshot", SOURCE, 1), True, ignore)
+        driver.create_snapshot(SnapshotRef("snapshot", SOURCE, 1), True, unwatched)
 
 
 def test_space_of_others_is_told_from_ours(driver: FileDriver, tmp_path: Path) -> None:
@@ -211,7 +207,7 @@ def test_a_disk_that_fills_up_during_a_copy_keeps_no_part_of_it(tmp_path: Path) 
             driver.create_from_volume(COPY, SOURCE, fill_the_disk)
         assert names(mounted / "pool") == {"volume-source"}
         (mounted / "stranger").unlink()
-        driver.create_from_volume(COPY, SOURCE, ignore)
+        driver.create_from_volume(COPY, SOURCE, unwatched)
         assert driver.has_volume(COPY)
 
 

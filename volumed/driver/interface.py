@@ -17,6 +17,10 @@ Facts = dict[str, Any]
 Progress = Callable[[int, int], None]
 
 
+def unwatched(done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose something on a backend is: carried by whatever a driver makes there."""

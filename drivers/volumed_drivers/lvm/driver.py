@@ -24,6 +24,7 @@ from volumed.driver.interface import (
     Remains,
     SnapshotRef,
     VolumeRef,
+    unwatched,
 )
 from volumed.driver.registry import Setup, load_target
 from volumed_drivers.lvm import managing
@@ -180,9 +181,9 @@ class LvmDriver:
         kind, resource_id = parsed(name)
         if kind == "volume" and resource_id is not None:
             if self.delete(VolumeRef(resource_id, 0, leftover.where)) is not None:
-                self._thick.purge(resource_id, _unwatched)
+                self._thick.purge(resource_id, unwatched)
         elif kind == "remains" and resource_id is not None:
-            self._thick.purge(resource_id, _unwatched)
+            self._thick.purge(resource_id, unwatched)
         else:
             self._site.remove(name, leftover.where)
 
@@ -308,7 +309,3 @@ class LvmDriver:
             SECONDS_LEFT: None if left is None else round(left),
             TAKES_NO_MORE: self._governor.refusal(pool),
         }
-
-
-def _unwatched(done: int, total: int) -> None:
-    """A progress that nobody watches."""

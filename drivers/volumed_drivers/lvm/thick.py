@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from volumed.driver.errors import BackendBusy
-from volumed.driver.interface import Progress, Remains
+from volumed.driver.interface import Progress, Remains, unwatched
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
 from volumed_drivers.lvm.filling import clear, copy, overwrite
 from volumed_drivers.lvm.names import UNCLEARED, UNREADY
@@ -40,7 +40,7 @@ class Thick:
         if self._allocate(name, size, what):
             device, _ = self._site.device(name, what)
             with self._written(name, what) as opened:
-                clear(opened, 0, size, self._site.position(device), _unwatched)
+                clear(opened, 0, size, self._site.position(device), unwatched)
             self._ready(name, what)
 
     def snapshot(self, origin: str, name: str, what: str) -> None:
@@ -91,7 +91,7 @@ class Thick:
         device, end = self._site.device(name, what)
         with self._written(name, what) as opened:
             position = self._site.position(device)
-            clear(opened, start, end, position, _unwatched)
+            clear(opened, start, end, position, unwatched)
         self._change(what, "tag", "lvchange", "-y", "--deltag", f"{UNCLEARED}{start}", self._site.path(name))
         position.forget()
 
@@ -144,7 +144,7 @@ class Thick:
                 overwrite(source, opened, progress)
             position = self._site.position(target)
             position.forget()
-            clear(opened, length, end, position, _unwatched)
+            clear(opened, length, end, position, unwatched)
             position.forget()
 
     def is_whole(self, found: LogicalVolume, size: int) -> bool:
@@ -266,7 +266,3 @@ def _uncleared(found: LogicalVolume) -> int | None:
 
 def _remains(found: LogicalVolume | None) -> Remains | None:
     return None if found is None else Remains(f"{found.size} bytes of it are cleared before they are free")
-
-
-def _unwatched(done: int, total: int) -> None:
-    """A progress that nobody watches."""

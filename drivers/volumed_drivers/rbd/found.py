@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from volumed.driver.errors import BackendBusy, BackendInvalid
-from volumed.driver.interface import Leftover
+from volumed.driver.interface import Leftover, unwatched
 from volumed_drivers.rbd.headers import Header
 from volumed_drivers.rbd.images import Images
 from volumed_drivers.rbd.names import VOLUME, id_of_snapshot, is_clone_snapshot, volume_name
@@ -84,7 +84,7 @@ class Found:
     def _remove_trashed(self, volume_id: str, image_id: str) -> None:
         for entry in self._entries(volume_id):
             if entry.image_id == image_id:
-                self.trash.purge(entry, _nobody)
+                self.trash.purge(entry, unwatched)
 
     def _remove_half_made(self, volume_id: str) -> None:
         intent = self.images.register.intent(volume_id)
@@ -103,7 +103,3 @@ class Found:
     def _strange(self, left: Leftover) -> BackendInvalid:
         backend = self.images.connection.backend
         return BackendInvalid(backend=backend, what=left.where, reason="nothing that an audit of this pool found")
-
-
-def _nobody(done: int, total: int) -> None:
-    """A progress that nobody watches."""

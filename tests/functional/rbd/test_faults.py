@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendUnreachable
-from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef
+from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef, unwatched
 from volumed.model import crash_points
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
@@ -28,10 +28,6 @@ BOUND = 90.0
 VOLUME = VolumeRef("v", 1, "pool")
 SNAPSHOT = SnapshotRef("s", VOLUME, 1)
 COPY = VolumeRef("c", 2, "pool")
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +123,15 @@ def volume(driver: Any) -> None:
 
 def snapshot(driver: Any) -> None:
     driver.create(VOLUME)
-    driver.create_snapshot(SNAPSHOT, False, ignore)
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
 
 
 CALLS: list[tuple[str, Callable[[Any], None], Callable[[Any], object], str]] = [
     ("create", nothing, lambda d: d.create(VOLUME), "rbd.create.before"),
     ("extend", volume, lambda d: d.extend(VOLUME, 2), "rbd.resize.before"),
-    ("snapshot", volume, lambda d: d.create_snapshot(SNAPSHOT, False, ignore), "rbd.snapshot.before"),
-    ("clone", snapshot, lambda d: d.create_from_snapshot(COPY, SNAPSHOT, ignore), "rbd.clone.before"),
-    ("copy", volume, lambda d: d.create_from_volume(COPY, VOLUME, ignore), "rbd.clone.before"),
+    ("snapshot", volume, lambda d: d.create_snapshot(SNAPSHOT, False, unwatched), "rbd.snapshot.before"),
+    ("clone", snapshot, lambda d: d.create_from_snapshot(COPY, SNAPSHOT, unwatched), "rbd.clone.before"),
+    ("copy", volume, lambda d: d.create_from_volume(COPY, VOLUME, unwatched), "rbd.clone.before"),
     ("delete snapshot", snapshot, lambda d: d.delete_snapshot(SNAPSHOT), "rbd.remove_snapshot.before"),
     ("delete", volume, lambda d: d.delete(VOLUME), "rbd.trash.before"),
 ]
@@ -203,7 +199,7 @@ def clear(driver: Any) -> None:
     driver.delete_snapshot(SNAPSHOT)
     for each in (COPY, VOLUME):
         until_it_works(lambda each=each: driver.delete(each))
-        until_it_works(lambda each=each: driver.purge(each, ignore))
+        until_it_works(lambda each=each: driver.purge(each, unwatched))
 
 
 def test_a_monitor_that_falls_silent_stops_no_data_and_is_said_to_be_away(cluster: Any, driver: Any) -> None:
@@ -235,7 +231,7 @@ def test_a_full_pool_takes_nothing_and_lets_go(cluster: Any, client: Any, backen
     until_it_works(lambda: driver.create(COPY))
     for each in made:
         driver.delete(each)
-        driver.purge(each, ignore)
+        driver.purge(each, unwatched)
     clear(driver)
     assert not driver.audit()
 
@@ -268,20 +264,20 @@ def test_who_holds_an_image_is_named(backend: Any, driver: Any) -> None:
             driver.delete(VOLUME)
         assert driver.has_volume(VOLUME)
     driver.delete(VOLUME)
-    driver.purge(VOLUME, ignore)
+    driver.purge(VOLUME, unwatched)
     assert not driver.audit()
 
 
 def test_what_lives_on_a_deleted_volume_is_named_and_the_last_one_frees_it(driver: Any) -> None:
     driver.create(VOLUME)
-    driver.create_from_volume(COPY, VOLUME, ignore)
+    driver.create_from_volume(COPY, VOLUME, unwatched)
     assert driver.delete(VOLUME) is not None
     assert not driver.has_volume(VOLUME)
     with pytest.raises(BackendBusy, match="volume-c"):
-        driver.purge(VOLUME, ignore)
+        driver.purge(VOLUME, unwatched)
     driver.delete(COPY)
-    driver.purge(COPY, ignore)
-    driver.purge(VOLUME, ignore)
+    driver.purge(COPY, unwatched)
+    driver.purge(VOLUME, unwatched)
     assert not driver.audit()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from volumed.driver.errors import BackendError, BackendUnreachable
-from volumed.driver.interface import Access, Driver, SnapshotRef, VolumeRef
+from volumed.driver.interface import Access, Driver, SnapshotRef, VolumeRef, unwatched
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
 
@@ -37,10 +37,6 @@ def set_up(backend: Any) -> Driver:
     driver: Driver = backend.driver()
     driver.do_setup()
     return driver
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 @contextmanager
@@ -85,17 +81,17 @@ def test_an_image_that_a_killed_process_had_open_is_not_in_use(backend: Any) -> 
     driver = set_up(backend)
     driver.create(SOURCE)
     backend.data.write_pattern(driver.connection_info(SOURCE, ANYBODY), 0xA5, 0, 16 * MIB)
-    driver.create_snapshot(SNAPSHOT, False, ignore)
-    driver.create_from_snapshot(COPY, SNAPSHOT, ignore)
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
+    driver.create_from_snapshot(COPY, SNAPSHOT, unwatched)
     with another_process(backend, lambda theirs, stay: theirs.flatten(COPY, lambda done, total: stay())):
         dead = address_of(backend)
     following = set_up(backend)
     following.delete(COPY)
-    following.purge(COPY, ignore)
+    following.purge(COPY, unwatched)
     assert dead in shut_out()
     following.delete_snapshot(SNAPSHOT)
     following.delete(SOURCE)
-    following.purge(SOURCE, ignore)
+    following.purge(SOURCE, unwatched)
     assert not following.audit()
 
 
@@ -107,7 +103,7 @@ def test_a_process_that_lives_is_not_shut_out(backend: Any) -> None:
         set_up(backend)
         assert not {theirs, address_of(backend)} & shut_out()
     ours.delete(SOURCE)
-    ours.purge(SOURCE, ignore)
+    ours.purge(SOURCE, unwatched)
 
 
 def test_of_two_machines_of_one_name_the_later_one_works_and_the_other_says_why_not(
@@ -127,7 +123,7 @@ def test_of_two_machines_of_one_name_the_later_one_works_and_the_other_says_why_
         first.create(SOURCE)
     later.create(SOURCE)
     later.delete(SOURCE)
-    later.purge(SOURCE, ignore)
+    later.purge(SOURCE, unwatched)
     assert not later.audit()
 
 
@@ -143,4 +139,4 @@ def test_a_client_that_may_not_shut_out_works_and_says_so(backend: Any, caplog: 
     assert "may not shut out" in caplog.text
     driver.create(SOURCE)
     driver.delete(SOURCE)
-    driver.purge(SOURCE, ignore)
+    driver.purge(SOURCE, unwatched)

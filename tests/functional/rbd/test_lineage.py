@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from volumed.driver.interface import Access, SnapshotRef, VolumeRef
+from volumed.driver.interface import Access, SnapshotRef, VolumeRef, unwatched
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
 
@@ -37,10 +37,6 @@ def set_up(backend: Any) -> Any:
     return driver
 
 
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
-
-
 def volume(number: int) -> VolumeRef:
     return VolumeRef(f"level-{number}", 1, "pool")
 
@@ -48,7 +44,7 @@ def volume(number: int) -> VolumeRef:
 def purge_all(driver: Any, volumes: list[VolumeRef]) -> None:
     for each in reversed(volumes):
         driver.delete(each)
-        driver.purge(each, ignore)
+        driver.purge(each, unwatched)
     assert not driver.audit()
 
 
@@ -59,17 +55,17 @@ def test_a_clone_that_rests_on_too_many_is_flattened_and_keeps_its_data(client: 
     driver.create(chain[0])
     lab.data.write_pattern(driver.connection_info(chain[0], ANYBODY), 0xA5, 8 * MIB, MIB)
     for source, clone in itertools.pairwise(chain):
-        driver.create_from_volume(clone, source, ignore)
+        driver.create_from_volume(clone, source, unwatched)
     assert [driver.wants_flatten(each) for each in chain] == [False, False, False, True]
     told: list[tuple[int, int]] = []
     driver.flatten(chain[-1], lambda done, total: told.append((done, total)))
-    driver.flatten(chain[-1], ignore)
+    driver.flatten(chain[-1], unwatched)
     assert told
     assert all(0 <= done <= total for done, total in told)
     assert not driver.wants_flatten(chain[-1])
     assert lab.data.has_pattern(driver.connection_info(chain[-1], ANYBODY), 0xA5, 8 * MIB, MIB)
     driver.delete(chain[2])
-    driver.purge(chain[2], ignore)
+    driver.purge(chain[2], unwatched)
     assert driver.has_volume(chain[-1])
     purge_all(driver, chain)
 
@@ -78,9 +74,9 @@ def test_a_volume_from_a_snapshot_is_flattened_where_that_is_asked_for(client: A
     asked = set_up(backend(client, tmp_path, rbd_flatten_volume_from_snapshot=True))
     snapshot = SnapshotRef("of-level-0", volume(0), 1)
     asked.create(volume(0))
-    asked.create_snapshot(snapshot, False, ignore)
-    asked.create_from_snapshot(volume(1), snapshot, ignore)
-    asked.create_from_volume(volume(2), volume(0), ignore)
+    asked.create_snapshot(snapshot, False, unwatched)
+    asked.create_from_snapshot(volume(1), snapshot, unwatched)
+    asked.create_from_volume(volume(2), volume(0), unwatched)
     assert asked.wants_flatten(volume(1))
     assert not asked.wants_flatten(volume(2))
     assert not set_up(backend(client, tmp_path)).wants_flatten(volume(1))
@@ -95,13 +91,13 @@ def test_a_volume_that_has_grown_since_its_snapshot_is_reverted_and_stays_so_lar
     driver.create(volume(0))
     info = driver.connection_info(volume(0), ANYBODY)
     lab.data.write_pattern(info, 1, 8 * MIB, MIB)
-    driver.create_snapshot(snapshot, False, ignore)
+    driver.create_snapshot(snapshot, False, unwatched)
     driver.extend(volume(0), 2)
     lab.data.write_pattern(info, 2, 8 * MIB, MIB)
     lab.data.write_pattern(info, 2, 1500 * MIB, MIB)
     grown = VolumeRef("level-0", 2, "pool")
-    driver.revert(grown, snapshot, ignore)
-    driver.revert(grown, snapshot, ignore)
+    driver.revert(grown, snapshot, unwatched)
+    driver.revert(grown, snapshot, unwatched)
     assert lab.data.size(info) == 2048 * MIB
     assert lab.data.has_pattern(info, 1, 8 * MIB, MIB)
     assert lab.data.has_pattern(info, 0, 1500 * MIB, MIB)

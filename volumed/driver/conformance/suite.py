@@ -26,15 +26,11 @@ from volumed.driver.conformance.scenarios import (
     scenarios,
 )
 from volumed.driver.errors import BackendBusy, BackendInvalid, BackendNotFound
-from volumed.driver.interface import Driver, Reverts, SnapshotRef, VolumeRef
+from volumed.driver.interface import Driver, Reverts, SnapshotRef, VolumeRef, unwatched
 
 
 class Stopped(Exception):
     """Raised by a progress that wants the copy to end."""
-
-
-def ignore(done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 class DriverConformance(ManagingConformance):
@@ -119,11 +115,11 @@ class DriverConformance(ManagingConformance):
         with pytest.raises(BackendNotFound):
             driver.extend(stage.source, 2)
         with pytest.raises(BackendNotFound):
-            driver.create_from_volume(stage.volume, stage.source, ignore)
+            driver.create_from_volume(stage.volume, stage.source, unwatched)
         with pytest.raises(BackendNotFound):
-            driver.create_from_snapshot(stage.volume, stage.source_snapshot, ignore)
+            driver.create_from_snapshot(stage.volume, stage.source_snapshot, unwatched)
         with pytest.raises(BackendNotFound):
-            driver.create_snapshot(stage.source_snapshot, False, ignore)
+            driver.create_snapshot(stage.source_snapshot, False, unwatched)
         with pytest.raises(BackendNotFound):
             driver.ensure_export(stage.volume, [stage.access("first")])
 
@@ -139,10 +135,10 @@ class DriverConformance(ManagingConformance):
             chain.append(VolumeRef(f"{stage.name}-level{level}", 1, lab.pool))
             if level < 2:
                 snapshots.append(SnapshotRef(f"{stage.name}-snapshot{level}", chain[-2], 1))
-                driver.create_snapshot(snapshots[-1], False, ignore)
-                driver.create_from_snapshot(chain[-1], snapshots[-1], ignore)
+                driver.create_snapshot(snapshots[-1], False, unwatched)
+                driver.create_from_snapshot(chain[-1], snapshots[-1], unwatched)
             else:
-                driver.create_from_volume(chain[-1], chain[-2], ignore)
+                driver.create_from_volume(chain[-1], chain[-2], unwatched)
         stage.fill(driver, chain[-1], pattern=9)
         assert [stage.holds(driver, volume, pattern=value) for volume, value in zip(chain, (1, 2, 3, 9), strict=True)]
         for volume, value in zip(chain, (1, 2, 3, 9), strict=True):
@@ -156,11 +152,11 @@ class DriverConformance(ManagingConformance):
     def test_a_snapshot_stays_what_it_was_and_outlives_changes(self, driver: Driver, stage: Stage) -> None:
         driver.create(stage.source)
         stage.fill(driver, stage.source)
-        driver.create_snapshot(stage.snapshot, False, ignore)
+        driver.create_snapshot(stage.snapshot, False, unwatched)
         stage.fill(driver, stage.source, pattern=3)
-        driver.create_snapshot(stage.snapshot, False, ignore)
-        driver.create_from_snapshot(stage.volume, stage.snapshot, ignore)
-        driver.create_from_snapshot(stage.volume, stage.snapshot, ignore)
+        driver.create_snapshot(stage.snapshot, False, unwatched)
+        driver.create_from_snapshot(stage.volume, stage.snapshot, unwatched)
+        driver.create_from_snapshot(stage.volume, stage.snapshot, unwatched)
         assert stage.holds(driver, stage.volume)
         assert stage.holds(driver, stage.source, pattern=3)
 
@@ -169,13 +165,13 @@ class DriverConformance(ManagingConformance):
             pytest.skip("the driver has no ability Reverts")
         driver.create(stage.source)
         stage.fill(driver, stage.source)
-        driver.create_snapshot(stage.source_snapshot, False, ignore)
+        driver.create_snapshot(stage.source_snapshot, False, unwatched)
         for pattern in (3, 4):
             stage.fill(driver, stage.source, pattern=pattern)
-            driver.revert(stage.source, stage.source_snapshot, ignore)
+            driver.revert(stage.source, stage.source_snapshot, unwatched)
             assert stage.holds(driver, stage.source)
         stage.fill(driver, stage.source, pattern=5)
-        driver.create_from_snapshot(stage.volume, stage.source_snapshot, ignore)
+        driver.create_from_snapshot(stage.volume, stage.source_snapshot, unwatched)
         assert stage.holds(driver, stage.volume)
         assert stage.holds(driver, stage.source, pattern=5)
 
@@ -212,12 +208,12 @@ class DriverConformance(ManagingConformance):
         driver.create(stage.source)
         stage.fill(driver, stage.source)
         if driver.capabilities().snapshot_attached_support:
-            driver.create_snapshot(stage.snapshot, True, ignore)
-            driver.create_from_snapshot(stage.volume, stage.snapshot, ignore)
+            driver.create_snapshot(stage.snapshot, True, unwatched)
+            driver.create_from_snapshot(stage.volume, stage.snapshot, unwatched)
             assert stage.holds(driver, stage.volume)
         else:
             with pytest.raises(BackendInvalid):
-                driver.create_snapshot(stage.snapshot, True, ignore)
+                driver.create_snapshot(stage.snapshot, True, unwatched)
 
     # --- exports -----------------------------------------------------------------------------------------------------
 
