@@ -15,6 +15,9 @@ OF_THE_WHOLE = (
     "given[snapshot]",
 )
 
+#: Seconds for one test of the whole: a copy of a thick volume is killed at each of its many steps.
+WHOLE = 1800
+
 #: Of another pair what the volumes and the target have to do with each other: device, size, sessions and names.
 SAMPLE = (
     "test_a_grown_volume_keeps_its_data_and_its_new_end_is_zeros",
@@ -37,3 +40,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             is_full = item.name not in SAMPLE
         if is_full:
             item.add_marker(pytest.mark.full)
+            item.add_marker(pytest.mark.timeout(WHOLE))

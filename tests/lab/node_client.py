@@ -142,10 +142,12 @@ def remove_all(client: Client) -> None:
         client.wait_until_let_in(each["volume_id"])
         client.ask("DELETE", f"/attachments/{each['id']}")
         client.wait(f"/attachments/{each['id']}", "gone")
-    for kind in ("snapshots", "volumes"):
-        ids = [each["id"] for each in client.ask("GET", f"/{kind}")[kind]]
+    kinds = {kind: [each["id"] for each in client.ask("GET", f"/{kind}")[kind]] for kind in ("snapshots", "volumes")}
+    for kind, ids in kinds.items():  # a snapshot is held while a volume is copied from it
         for its_id in ids:
             client.wait(f"/{kind}/{its_id}")
+    for kind, ids in kinds.items():
+        for its_id in ids:
             client.ask("DELETE", f"/{kind}/{its_id}")
         for its_id in ids:
             client.wait(f"/{kind}/{its_id}", "gone")

@@ -25,8 +25,11 @@ REQUESTS, REPORTS = 4, 3
 #: GiB of the blank disks that every guest of marked tests has: /dev/ubda and /dev/ubdb.
 DISKS = (24, 24)
 
-#: Seconds for one test; below the suite's own limit, so that what the guest said is told.
+#: Seconds for a guest to be ready.
 PATIENCE = 280.0
+
+#: Seconds by which a test in a guest ends before its own limit, so that what the guest said is told.
+EARLIER = 20.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,7 +101,8 @@ class Outside:
     def _reports(self, item: pytest.Item, next_item: pytest.Item | None, udev: bool) -> Iterator[pytest.TestReport]:
         start = time.time()
         try:
-            yield from self._ready(item.config, udev).run(item.nodeid, _next(next_item, udev))
+            patience = _limit(item) - EARLIER
+            yield from self._ready(item.config, udev).run(item.nodeid, _next(next_item, udev), patience)
         except (GuestDied, TimeoutError) as error:
             self._close()
             yield _failure(item, self._hopeless or str(error), start)
@@ -149,27 +153,30 @@ class Session:
             listener=self._hear,
             fed=True,
         )
-        self._wait()
+        self._wait(PATIENCE)
 
-    def run(self, nodeid: str, next_nodeid: str | None) -> Iterator[pytest.TestReport]:
-        """Run one test; whatever it needs that ``next_nodeid`` does not is torn down with it."""
+    def run(self, nodeid: str, next_nodeid: str | None, patience: float) -> Iterator[pytest.TestReport]:
+        """Run one test; whatever it needs that ``next_nodeid`` does not is torn down with it.
+
+        Raises ``TimeoutError`` when nothing comes from it for ``patience`` seconds.
+        """
         assert self._job is not None
         self._job.feed(json.dumps({"run": nodeid, "next": next_nodeid}).encode() + b"\n")
-        while "done" not in (message := self._wait()):
+        while "done" not in (message := self._wait(patience)):
             yield _restored(message["report"])
 
     def end(self) -> None:
         self._machine.crash()
 
-    def _wait(self) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
+    def _wait(self, patience: float) -> dict[str, Any]:
+        deadline = time.monotonic() + patience
         while True:
             try:
                 return self._told.get(timeout=1)
             except queue.Empty:
-                self._complain(deadline)
+                self._complain(deadline, patience)
 
-    def _complain(self, deadline: float) -> None:
+    def _complain(self, deadline: float, patience: float) -> None:
         assert self._job is not None
         said = b"".join(self._said)[-10000:].decode(errors="replace")
         if not self._machine.running:
@@ -177,7 +184,7 @@ class Session:
         if not self._job.running:
             raise GuestDied(f"pytest ended in the guest: {said}")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing came from the guest in {PATIENCE:g} s: {said}\n{self._machine.console()}")
+            raise TimeoutError(f"nothing came from the guest in {patience:g} s: {said}\n{self._machine.console()}")
 
     def _hear(self, stream: int, data: bytes) -> None:
         if stream == 2:
@@ -190,6 +197,12 @@ class Session:
 
 def _udev(mark: pytest.Mark) -> bool:
     return bool(mark.kwargs.get("udev", False))
+
+
+def _limit(item: pytest.Item) -> float:
+    """Seconds that the test may take: its own, or the suite's."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0] if mark is not None else item.config.getini("timeout"))
 
 
 def _next(next_item: pytest.Item | None, udev: bool) -> str | None:
