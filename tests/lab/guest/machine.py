@@ -5,9 +5,11 @@ disks), one slow CPU, and a 127.0.0.1 of its own. Knows nothing of volumes.
 """
 
 import base64
+import collections
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import psutil
 
 from tests.lab.guest import kernel
 from tests.lab.keeper import command_for
@@ -267,7 +271,8 @@ class Machine:
             self._jobs[message["id"]].hear(message)
 
     def _command(self, found: kernel.Kernel, disks: Sequence[Path]) -> list[str]:
-        launch = [sys.executable, "-I", str(_HERE / "launch.py"), str(self._folder), str(found.libraries or "")]
+        launch = [sys.executable, "-I", str(_HERE / "launch.py"), str(_free_cpu(found.program))]
+        launch += [str(self._folder), str(found.libraries or "")]
         told = {
             "guest_modules": found.modules,
             "guest_folder": self._folder,
@@ -332,3 +337,16 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "a guest needs root: it mounts file systems in a namespace of its own"
     return kernel.missing()
+
+
+def _free_cpu(program: Path) -> int:
+    """The host's CPU on which the fewest guests run; of several one by chance, as another guest may ask, too."""
+    guests = collections.Counter(
+        cpu
+        for process in psutil.process_iter(["exe", "cpu_affinity"])
+        if process.info["exe"] == str(program) and len(process.info["cpu_affinity"] or ()) == 1
+        for cpu in process.info["cpu_affinity"]
+    )
+    cpus = sorted(os.sched_getaffinity(0))
+    random.shuffle(cpus)
+    return min(cpus, key=lambda cpu: guests[cpu])
