@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -360,6 +361,20 @@ def test_a_portal_whose_address_the_node_does_not_have_works_from_when_it_has_it
         driver.remove_export(VOLUME)
     finally:
         subprocess.run(["ip", "address", "del", "10.98.0.1/32", "dev", "lo"], check=True)
+    driver.delete(VOLUME)
+
+
+def test_a_port_that_another_program_has_is_named_and_the_export_is_made_when_it_is_free(backend: FileBackend) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        driver = replace(backend, options=backend.options | {"target_port": port}).driver()
+        driver.do_setup()
+        driver.create(VOLUME)
+        with pytest.raises(BackendUnreachable, match=f"cannot listen on 127.0.0.1:{port}.*target_port"):
+            driver.ensure_export(VOLUME, [FIRST])
+    driver.ensure_export(VOLUME, [FIRST])
+    assert gets_in(driver, FIRST)
+    driver.remove_export(VOLUME)
     driver.delete(VOLUME)
 
 

@@ -1,10 +1,10 @@
 """Asks a ``volumed up`` for volumes and judges what becomes of them; a program of its own, because a guest is slow.
 
-    python node_client.py URL lifecycle|begin|finish
+    python node_client.py URL lifecycle|begin|finish BACKEND...
 
-``lifecycle``: every kind of request, one after another, while the clock is set back. ``begin``: many requests at once,
-and none is waited for. ``finish``: all that was begun ends as asked, hosts are let in to what they are attached to, it
-goes, and the doctor finds nothing. Imports nothing of ours.
+``lifecycle``: every kind of request on each backend, one after another, while the clock is set back. ``begin``: many
+requests at once, and none is waited for. ``finish``: all that was begun ends as asked, hosts are let in to what they
+are attached to, it goes, and the doctor finds nothing. Imports nothing of ours.
 """
 
 import json
@@ -18,6 +18,12 @@ from typing import Any
 
 #: Seconds for what takes a moment, in a guest on a busy machine.
 PATIENCE = 240.0
+
+#: Volumes that ``begin`` leaves on each backend.
+LEFT = 8
+
+#: The backend whose target is not the kernel's.
+FILES = "files"
 
 #: Where the kernel has its targets, and who is let in to one by the name of its volume.
 ACCESSES = "sys/kernel/config/target/iscsi/*:volume-{volume}/tpgt_1/acls/{initiator}/lun_*/lun"
@@ -43,8 +49,13 @@ class Client:
                 return None
             raise SystemExit(f"{method} {path}: {error.code} {error.read().decode()}") from error
 
-    def create(self, size: int = 1, **fields: Any) -> str:
-        return str(self.ask("POST", "/volumes", {"volume": {"size": size, **fields}})["volume"]["id"])
+    def add_type(self, backend: str) -> None:
+        told = {"name": backend, "extra_specs": {"volume_backend_name": backend}}
+        self.ask("POST", "/types", {"volume_type": told})
+
+    def create(self, backend: str, **fields: Any) -> str:
+        told = {"size": 1, "volume_type": backend, **fields}
+        return str(self.ask("POST", "/volumes", {"volume": told})["volume"]["id"])
 
     def snapshot(self, volume: str) -> str:
         return str(self.ask("POST", "/snapshots", {"snapshot": {"volume_id": volume, "force": True}})["snapshot"]["id"])
@@ -66,7 +77,9 @@ class Client:
             time.sleep(0.2)
 
     def wait_until_let_in(self, volume: str) -> None:
-        """Until the kernel lets the volume's host in, to its disk."""
+        """Until the kernel lets the volume's host in, to its disk, where it is the kernel who does."""
+        if self.ask("GET", f"/volumes/{volume}")["volume"]["volume_type"] == FILES:
+            return
         deadline = time.monotonic() + PATIENCE
         while not any(Path("/").glob(ACCESSES.format(volume=volume, initiator=initiator_of(volume)))):
             if time.monotonic() > deadline:
@@ -90,50 +103,59 @@ def initiator_of(volume: str) -> str:
     return f"iqn.2026-01.test:{volume}"
 
 
-def lifecycle(client: Client) -> None:
-    source = client.create()
-    client.wait(f"/volumes/{source}")
-    time.clock_settime(time.CLOCK_REALTIME, time.time() - 3600)
-    snapshot = client.snapshot(source)
-    client.wait(f"/snapshots/{snapshot}")
-    copies = [client.create(snapshot_id=snapshot), client.create(source_volid=source)]
-    for copy in copies:
-        client.wait(f"/volumes/{copy}")
-    client.ask("POST", f"/volumes/{copies[0]}/action", {"os-extend": {"new_size": 2}})
-    client.wait(f"/volumes/{copies[0]}")
-    client.attach(copies[0])
+def lifecycle(client: Client, *backends: str) -> None:
+    for backend in backends:
+        client.add_type(backend)
+        source = client.create(backend)
+        client.wait(f"/volumes/{source}")
+        time.clock_settime(time.CLOCK_REALTIME, time.time() - 3600)
+        snapshot = client.snapshot(source)
+        client.wait(f"/snapshots/{snapshot}")
+        copies = [client.create(backend, snapshot_id=snapshot), client.create(backend, source_volid=source)]
+        for copy in copies:
+            client.wait(f"/volumes/{copy}")
+        client.ask("POST", f"/volumes/{copies[0]}/action", {"os-extend": {"new_size": 2}})
+        client.wait(f"/volumes/{copies[0]}")
+        client.attach(copies[0])
     remove_all(client)
 
 
-def begin(client: Client) -> None:
-    source = client.create()
-    client.wait(f"/volumes/{source}")
-    snapshot = client.snapshot(source)
-    client.wait(f"/snapshots/{snapshot}")
-    *gone, attached, attaching = [client.create() for _ in range(4)]
-    for volume in (*gone, attached, attaching):
-        client.wait(f"/volumes/{volume}")
-    client.attach(attached)
-    threading.Thread(target=client.attach, args=(attaching,), daemon=True).start()
-    for volume in gone:
-        client.ask("DELETE", f"/volumes/{volume}")
-    client.snapshot(source)
-    for fields in ({}, {"snapshot_id": snapshot}, {"source_volid": source}, {}, {"snapshot_id": snapshot}):
-        client.create(**fields)
+def begin(client: Client, *backends: str) -> None:
+    made = {backend: _sources(client, backend) for backend in backends}
+    for backend, (source, snapshot, (*gone, attached, attaching)) in made.items():
+        client.attach(attached)
+        threading.Thread(target=client.attach, args=(attaching,), daemon=True).start()
+        for volume in gone:
+            client.ask("DELETE", f"/volumes/{volume}")
+        client.snapshot(source)
+        for fields in ({}, {"snapshot_id": snapshot}, {"source_volid": source}, {}, {"snapshot_id": snapshot}):
+            client.create(backend, **fields)
     print("begun", flush=True)
 
 
-def finish(client: Client) -> None:
+def _sources(client: Client, backend: str) -> tuple[str, str, list[str]]:
+    """A volume, its snapshot, and four volumes beside them; they are there."""
+    source = client.create(backend)
+    client.wait(f"/volumes/{source}")
+    snapshot = client.snapshot(source)
+    client.wait(f"/snapshots/{snapshot}")
+    beside = [client.create(backend) for _ in range(4)]
+    for volume in beside:
+        client.wait(f"/volumes/{volume}")
+    return source, snapshot, beside
+
+
+def finish(client: Client, *backends: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while waited := [each for each in client.ask("GET", "/volumes/detail")["volumes"] if each["status"] == "deleting"]:
         if time.monotonic() > deadline:
             raise SystemExit(f"still there: {waited}")
         time.sleep(0.2)
     volumes = client.ask("GET", "/volumes")["volumes"]
-    if len(volumes) != 8:
-        raise SystemExit(f"there are {len(volumes)} volumes, 8 were asked for and not deleted")
-    if not client.ask("GET", "/attachments")["attachments"]:
-        raise SystemExit("no attachment is there, and one was made")
+    if len(volumes) != LEFT * len(backends):
+        raise SystemExit(f"there are {len(volumes)} volumes; asked for and not deleted were {LEFT} on each backend")
+    if len(client.ask("GET", "/attachments")["attachments"]) < len(backends):
+        raise SystemExit("an attachment is gone that was made")
     remove_all(client)
 
 
@@ -155,4 +177,4 @@ def remove_all(client: Client) -> None:
 
 
 if __name__ == "__main__":
-    {"lifecycle": lifecycle, "begin": begin, "finish": finish}[sys.argv[2]](Client(sys.argv[1]))
+    {"lifecycle": lifecycle, "begin": begin, "finish": finish}[sys.argv[2]](Client(sys.argv[1]), *sys.argv[3:])

@@ -1,9 +1,9 @@
-"""``volumed up`` on a node with LVM and LIO: its work ends as asked, also when the machine dies in the middle."""
+"""``volumed up`` on a node with several backends: its work ends as asked, also when the machine dies in the middle."""
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,38 @@ pytestmark = [pytest.mark.part("guest"), pytest.mark.slow, pytest.mark.timeout(9
 #: Seconds for a start in a guest on a busy machine, and for all that a client does.
 PATIENCE = 240.0
 
+#: A thin group and a thick one, by the node's helpers, and files by a target of the service's own: each by its section.
+ALL = ("thin", "thick", node_client.FILES)
+
 CONFIGURATION = """\
 [DEFAULT]
-enabled_backends = node
+enabled_backends = {backends}
 periodic_fuzzy_delay = 0
 [operations]
 sweep_interval = 1
-[node]
+[quota]
+volumes = -1
+snapshots = -1
+"""
+
+OF_LVM = """\
+[{0}]
 volume_driver = lvm
-volume_group = vg
-lvm_type = {kind}
+volume_backend_name = {0}
+volume_group = vg-{0}
+lvm_type = {0}
+volume_clear_size = 64
 target_helper = lio
 target_port = 3260
 lvm_helper_socket = /run/lvm.sock
 lio_helper_socket = /run/lio.sock
+"""
+
+OF_FILES = """\
+[{0}]
+volume_driver = file
+volume_backend_name = {0}
+target_port = 3261
 """
 
 #: The user that the service is: what needs rights it asks of the helpers.
@@ -37,8 +55,11 @@ NOBODY = "65534"
 
 #: What the units start, and their sockets let the service's user in.
 HELPERS = {
-    "lvm": ["volumed_drivers.lvm.helper", "--group", "vg"],
-    "lio": ["volumed_drivers.targets.lio.helper", "--path", "/dev/vg/", "--load-modules"],
+    "lvm": ["volumed_drivers.lvm.helper", "--group", "vg-thin", "--group", "vg-thick"],
+    "lio": [
+        *("volumed_drivers.targets.lio.helper", "--load-modules"),
+        *("--path", "/dev/vg-thin/", "--path", "/dev/vg-thick/"),
+    ],
 }
 
 URL = "http://127.0.0.1:8776"
@@ -52,13 +73,17 @@ STATE = "/mnt/state"
 class Node:
     """The machine with its service."""
 
-    def __init__(self, machine: Machine, kind: str) -> None:
+    def __init__(self, machine: Machine, backends: Sequence[str]) -> None:
         self.machine = machine
+        self._backends = backends
         self._said: list[bytes] = []
-        self.machine.check(["vgcreate", "-q", "vg", "/dev/ubda"])
-        self.machine.check(["mkfs.ext4", "-q", "/dev/ubdb"])
+        self.machine.check(["mkfs.ext4", "-q", "/dev/ubda"])
+        for kind, disk in (("thin", "/dev/ubdb"), ("thick", "/dev/ubdc")):
+            self.machine.check(["vgcreate", "-q", f"vg-{kind}", disk])
         self._mount()
-        self._write(f"{STATE}/volumed.conf", CONFIGURATION.format(kind=kind))
+        enabled = CONFIGURATION.format(backends=",".join(backends))
+        parts = [enabled, OF_LVM.format("thin"), OF_LVM.format("thick"), OF_FILES.format(node_client.FILES)]
+        self._write(f"{STATE}/volumed.conf", "".join(parts))
         self.machine.check(["chown", "-R", NOBODY, STATE])
         self._help()
 
@@ -82,11 +107,12 @@ class Node:
         return job
 
     def client(self, step: str) -> None:
-        done = self.machine.run([sys.executable, "-I", node_client.__file__, URL, step], timeout=PATIENCE * 2)
+        command = [sys.executable, "-I", node_client.__file__, URL, step, *self._backends]
+        done = self.machine.run(command, timeout=PATIENCE * 2)
         assert done.status == 0, f"{done.complaint}\n{b''.join(self._said).decode()}"
 
     def volumes(self) -> set[str]:
-        return set(self.machine.check(["lvs", "--noheadings", "-o", "lv_name", "vg"]).split())
+        return set(self.machine.check(["lvs", "--noheadings", "-o", "lv_name"]).split())
 
     def crash(self) -> None:
         self.machine.crash()
@@ -106,7 +132,7 @@ class Node:
 
     def _mount(self) -> None:
         self.machine.check(["mkdir", "-p", STATE])
-        self.machine.check(["mount", "/dev/ubdb", STATE])
+        self.machine.check(["mount", "/dev/ubda", STATE])
 
     def targets(self) -> set[str]:
         found = self.machine.run(["sh", "-c", "ls -d /sys/kernel/config/target/iscsi/iqn.*"])
@@ -119,7 +145,7 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Node]:
-    disks = [make_disk(tmp_path / "group", 24), make_disk(tmp_path / "state", 1)]
+    disks = [make_disk(tmp_path / name, 24) for name in ("state", "thin", "thick")]
     try:
         with guest(disks) as machine:
             yield Node(machine, request.param)
@@ -128,7 +154,9 @@ def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Node]:
             disk.unlink()
 
 
-@pytest.mark.parametrize("node", ["thin", pytest.param("thick", marks=pytest.mark.full)], indirect=True)
+@pytest.mark.parametrize(
+    "node", [("thin",), pytest.param(ALL, marks=pytest.mark.full)], ids=["thin", "several"], indirect=True
+)
 def test_what_a_node_was_asked_for_ends_as_asked_also_when_the_machine_dies_in_the_middle(node: Node) -> None:
     node.start()
     node.client("lifecycle")
@@ -137,7 +165,7 @@ def test_what_a_node_was_asked_for_ends_as_asked_also_when_the_machine_dies_in_t
     node.start()
     node.client("finish")
     deadline = time.monotonic() + PATIENCE
-    while left := node.volumes() - {"vg-pool"}:  # deleted thick volumes are cleared in the background
+    while left := node.volumes() - {"vg-thin-pool"}:  # deleted thick volumes are cleared in the background
         assert all(name.startswith("volumed-purge-") for name in left)
         assert time.monotonic() < deadline, left
         time.sleep(1)

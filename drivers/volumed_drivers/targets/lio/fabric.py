@@ -248,11 +248,18 @@ class _Target:
         found = set() if new else set(tree.entries(self._group / "np"))
         for portal in portals:
             if portal not in found:
-                tree.make(self._group / "np" / portal, new)
+                self._listen(portal, new)
         surplus = found - set(portals)
         if surplus and not self.sessions():
             for portal in surplus:
                 tree.remove(self._group / "np" / portal)
+
+    def _listen(self, portal: str, new: bool) -> None:
+        try:
+            tree.make(self._group / "np" / portal, new)
+        except OSError as error:  # whatever keeps the kernel from listening is "Invalid argument" here
+            reason = f"LIO cannot listen on {portal}, as perhaps another program does (target_port): {error.strerror}"
+            raise Refused("unreachable", reason) from error
 
     # --- removed --------------------------------------------------------------------------------------------------
 
