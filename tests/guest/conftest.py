@@ -5,7 +5,7 @@ import pytest
 #: Seconds for one test of the whole: a copy of a thick volume is killed at each of its many steps.
 WHOLE = 1800
 
-#: Of another pair each time: what volumes and targets have to do with each other, which is device, size, sessions and names.
+#: Of another pair each time: what volumes and targets have to do with each other (device, size, sessions, names).
 SAMPLE = (
     "test_a_grown_volume_keeps_its_data_and_its_new_end_is_zeros",
     "test_a_snapshot_of_an_attached_volume_is_one_instant_or_refused",

@@ -5,11 +5,12 @@ Knows the driver's interface, and a way to a volume's data that a driver's own t
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from volumed.driver.errors import BackendBusy
+from volumed.driver.errors import BackendBusy, BackendFull
 from volumed.driver.interface import Driver, Flattens, Purges, Reverts, SnapshotRef, VolumeRef, unwatched
 
 GIB = 1024**3
@@ -62,16 +63,26 @@ def seed() -> int:
 
 
 class RandomRun:
-    """The driver and the model side by side. ``most``: volumes at a time; ``largest``: GiB to which one grows."""
+    """The driver and the model side by side. ``most``: volumes at a time; ``largest``: GiB to which one grows.
+
+    ``fills``: there is not room for all of that; what the driver refuses therefore has never been.
+    """
 
     def __init__(
-        self, start: Callable[[], Driver], clients: Clients, seed: int, most: int = 5, largest: int = 100
+        self,
+        start: Callable[[], Driver],
+        clients: Clients,
+        seed: int,
+        most: int = 5,
+        largest: int = 100,
+        fills: bool = False,
     ) -> None:
         self._random = random.Random(seed)
         self._start = start
         self._clients = clients
         self._most = most
         self._largest = largest
+        self._fills = fills
         self._driver = start()
         self._volumes: list[Model] = []
         self._deleted: list[VolumeRef] = []
@@ -104,8 +115,9 @@ class RandomRun:
     def _create(self) -> None:
         if len(self._volumes) < self._most:
             ref = self._ref(SIZE)
-            self._driver.create(ref)
-            self._volumes.append(Model(ref, {}))
+            with self._room(lambda: self._remove(ref)):
+                self._driver.create(ref)
+                self._volumes.append(Model(ref, {}))
 
     def _write(self) -> None:
         volume, place, value = self._any(), self._random.randrange(PLACES), self._random.randrange(1, 256)
@@ -119,8 +131,9 @@ class RandomRun:
         volume = self._any()
         self._number += 1
         taken = SnapshotRef(f"s{self._number}", volume.ref, volume.ref.size)
-        self._driver.create_snapshot(taken, True, unwatched)
-        volume.snapshots[taken.id] = (taken, dict(volume.places))
+        with self._room(lambda: self._driver.delete_snapshot(taken)):
+            self._driver.create_snapshot(taken, True, unwatched)
+            volume.snapshots[taken.id] = (taken, dict(volume.places))
 
     def _remove_snapshot(self) -> None:
         volume = self._any()
@@ -142,20 +155,22 @@ class RandomRun:
         if volume.ref.size < self._largest:
             if not self._driver.capabilities().online_extend_support:
                 self._clients.release(self._driver, volume.ref)
-            self._driver.extend(volume.ref, volume.ref.size + 1)
-            volume.ref = replace(volume.ref, size=volume.ref.size + 1)
+            with self._room(lambda: None):
+                self._driver.extend(volume.ref, volume.ref.size + 1)
+                volume.ref = replace(volume.ref, size=volume.ref.size + 1)
 
     def _clone(self) -> None:
         source = self._any()
         if len(self._volumes) == self._most:
             return
         ref, places = self._ref(source.ref.size), dict(source.places)
-        if source.snapshots and self._random.random() < 0.5:
-            taken, places = self._random.choice(list(source.snapshots.values()))
-            self._driver.create_from_snapshot(ref, taken, unwatched)
-        else:
-            self._driver.create_from_volume(ref, source.ref, unwatched)
-        self._volumes.append(Model(ref, dict(places)))
+        with self._room(lambda: self._remove(ref)):
+            if source.snapshots and self._random.random() < 0.5:
+                taken, places = self._random.choice(list(source.snapshots.values()))
+                self._driver.create_from_snapshot(ref, taken, unwatched)
+            else:
+                self._driver.create_from_volume(ref, source.ref, unwatched)
+            self._volumes.append(Model(ref, dict(places)))
 
     def _flatten(self) -> None:
         assert isinstance(self._driver, Flattens)
@@ -166,9 +181,22 @@ class RandomRun:
         self._clients.release(self._driver, volume.ref)
         for taken, _ in volume.snapshots.values():
             self._driver.delete_snapshot(taken)
-        if self._driver.delete(volume.ref) is not None:
-            self._deleted.append(volume.ref)
+        self._remove(volume.ref)
         self._volumes.remove(volume)
+
+    def _remove(self, ref: VolumeRef) -> None:
+        if self._driver.delete(ref) is not None:
+            self._deleted.append(ref)
+
+    @contextmanager
+    def _room(self, undo: Callable[[], object]) -> Iterator[None]:
+        """What the block asks for may be refused for want of room; it is undone then, as an operation is."""
+        try:
+            yield
+        except BackendFull:
+            if not self._fills:
+                raise
+            undo()
 
     def _purge(self) -> None:
         """What clones live on stays for later."""
