@@ -19,6 +19,7 @@ from typing import Any, Final
 from volumed.driver.errors import BackendError, BackendUnreachable
 from volumed_drivers.rbd import bindings, errors
 from volumed_drivers.rbd.bindings import Bindings
+from volumed_drivers.rbd.fence import Fence
 
 #: Connections that were made before a fork; to forget one would be to close it.
 _LEFT_BEHIND: Final[list[object]] = []
@@ -34,9 +35,10 @@ class _Held:
 class Connection:
     """To one pool and namespace, by the options of the backend's group."""
 
-    def __init__(self, backend: str, options: Any) -> None:
+    def __init__(self, backend: str, options: Any, fence: Fence) -> None:
         self.backend = backend
         self._options = options
+        self._fence = fence
         self._guard = threading.Lock()
         self._held: _Held | None = None
         self._bindings: Bindings | None = None
@@ -145,6 +147,10 @@ class Connection:
             raise self._unreachable(f"pool {options.rbd_pool}", error) from error
         ioctx.set_namespace(options.rbd_namespace or "")
         ioctx.set_osdmap_full_try()
+        try:
+            self._fence.enter(self.backend, rados, cluster, ioctx)
+        except rados.Error as error:
+            raise self._unreachable(f"pool {options.rbd_pool}", error) from error
         return _Held(os.getpid(), cluster, ioctx)
 
     def _unreachable(self, what: str, error: Exception) -> BackendError:

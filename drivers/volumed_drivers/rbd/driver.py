@@ -24,6 +24,7 @@ from volumed.driver.interface import (
 )
 from volumed.driver.registry import Setup
 from volumed_drivers.rbd.connection import Connection
+from volumed_drivers.rbd.fence import Fence
 from volumed_drivers.rbd.found import Found
 from volumed_drivers.rbd.headers import Header, Headers
 from volumed_drivers.rbd.images import Images
@@ -51,7 +52,7 @@ class RbdDriver:
     def __init__(self, setup: Setup) -> None:
         self._setup, self._options = setup, setup.options
         self._backend = setup.backend
-        self._connection = Connection(setup.backend, setup.options)
+        self._connection = Connection(setup.backend, setup.options, Fence(setup.owner, setup.host))
         self._headers = Headers(self._connection)
         self._marker = Marker(setup.owner)
         self._register = Register(self._connection, setup.owner)

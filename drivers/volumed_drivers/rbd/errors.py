@@ -39,6 +39,15 @@ def is_there(error: Exception) -> bool:
     return number(error) == errno.EEXIST
 
 
+def is_full(error: Exception) -> bool:
+    return number(error) in _FULL
+
+
+def is_forbidden(error: Exception) -> bool:
+    """The key has no right to it."""
+    return number(error) in _REFUSED
+
+
 def is_lost(error: Exception) -> bool:
     """Whether the connection should be made anew."""
     return number(error) in _LOST or type(error).__name__ == "RadosStateError"

@@ -327,10 +327,11 @@ def test_two_services_on_a_pool_see_the_same_storage_and_leave_each_other_alone(
 def test_figures_that_the_cluster_does_not_know_are_unknown(backend: Any, driver: Any) -> None:
     """Without a manager daemon ``ceph df`` succeeds, with no pool in it."""
     from volumed_drivers.rbd.connection import Connection
+    from volumed_drivers.rbd.fence import Fence
     from volumed_drivers.rbd.headers import Headers
     from volumed_drivers.rbd.names import Marker
     from volumed_drivers.rbd.stats import Figures, Stats
 
-    connection = Connection("rbd", backend.setup().options)
+    connection = Connection("rbd", backend.setup().options, Fence(backend.owner, "test-host"))
     stats = Stats(connection, Headers(connection), Marker(backend.owner), "no-such-pool")
     assert stats.figures() == Figures(None, None)

@@ -1,0 +1,120 @@
+"""Has the cluster refuse a client of ours whose process is gone, so that nothing of it lands late.
+
+What a killed process had sent may wait in a slow OSD, and be done after its successor has looked; and its watches and
+locks live on for half a minute. So each process notes in the pool who it is, and its successor has that address refused
+before it looks. Knows rados and processes; knows nothing of images.
+"""
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from volumed.driver.crash import crash_point
+from volumed.driver.errors import BackendUnreachable
+from volumed.driver.interface import Owner
+from volumed_drivers.rbd import errors
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds for which an address is refused; longer than anything waits in a cluster.
+REFUSED_FOR: Final = 3600
+
+#: Bytes of a note at most.
+_MOST: Final = 4096
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One, for as long as its machine runs: a number is given to another one later."""
+
+    boot: str
+    pid: int
+    started: str
+
+    @classmethod
+    def ours(cls) -> "Process":
+        return cls(_BOOT.read_text().strip(), os.getpid(), _started(os.getpid()) or "")
+
+    def is_of(self, other: "Process") -> bool:
+        """Whether it is, or was, on the machine of the other's, since that was booted."""
+        return self.boot == other.boot
+
+    def lives(self) -> bool:
+        """Whether it does, as a process of this machine."""
+        return _started(self.pid) == self.started
+
+
+@dataclass(slots=True)
+class Fence:
+    """Around the clients of one backend on one host, which is where a process of it follows another."""
+
+    owner: Owner
+    host: str
+    _entered: int = 0
+
+    def enter(self, backend: str, rados: Any, cluster: Any, ioctx: Any) -> None:
+        """Told of a new connection: shut out who was here before, and note who is now. Raises as rados does.
+
+        Raises ``BackendUnreachable`` where this process was here before, and one of another machine came since: that
+        one has shut us out, and two that do so in turn end nothing.
+        """
+        ours, name = Process.ours(), f"volumed.{self.owner.deployment}.{self.owner.backend}/client/{self.host}"
+        found = _noted(rados, ioctx, name)
+        if found is not None:
+            process, address = found
+            is_first = self._entered != os.getpid()
+            if not process.is_of(ours) and not is_first:
+                reason = f"a process of another machine, which is {self.host} too, has taken the pool over ({address})"
+                raise BackendUnreachable(backend=backend, reason=reason)
+            if not process.is_of(ours) or not process.lives():
+                _shut_out(backend, rados, cluster, address)
+        note = json.dumps({"address": cluster.get_addrs(), "process": asdict(ours)}).encode()
+        crash_point("rbd.client.before")
+        try:
+            ioctx.write_full(name, note)
+        except rados.Error as error:
+            if not errors.is_full(error):
+                raise
+            LOG.warning("%s: a full pool takes no note of this client: when it is killed, nobody shuts it out", backend)
+        crash_point("rbd.client.after")
+        self._entered = os.getpid()
+
+
+def _noted(rados: Any, ioctx: Any, name: str) -> tuple[Process, str] | None:
+    try:
+        told = json.loads(ioctx.read(name, _MOST))
+        return Process(**told["process"]), str(told["address"])
+    except rados.ObjectNotFound:
+        return None
+    except (ValueError, KeyError, TypeError):
+        LOG.warning("%s is no note of a client, and is written anew", name)
+        return None
+
+
+def _shut_out(backend: str, rados: Any, cluster: Any, address: str) -> None:
+    """Nothing that it sent is done any more when this has returned, unless it is done already."""
+    crash_point("rbd.shut_out.before")
+    try:
+        cluster.blocklist_add(address, REFUSED_FOR)
+    except rados.Error as error:
+        if not errors.is_forbidden(error):
+            raise
+        LOG.warning("%s: the key may not shut out a client that is gone (mon 'profile rbd'): %s", backend, error)
+        return
+    cluster.wait_for_latest_osdmap()  # an OSD that we ask from now on knows of it before it answers
+    crash_point("rbd.shut_out.after")
+    LOG.info("%s: the client at %s, which is gone, is shut out", backend, address)
+
+
+def _started(pid: int) -> str | None:
+    """When it was started, in ticks since the boot; None when it is gone. Source: proc(5), /proc/PID/stat, field 22."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else fields[18]
