@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,6 +181,26 @@ def test_many_volumes_are_activated_by_one_command_after_a_reboot(backend: LvmBa
             fresh.ensure_export(volume, [])
     asked = [line.split()[0] for line in notes.read_text().splitlines()]
     assert asked == ["lvchange"]
+
+
+def test_what_a_killed_activation_of_many_leaves_is_activated_by_the_next(thin: LvmBackend) -> None:
+    other = replace(SOURCE, id="other")
+    for volume in (SOURCE, other):
+        thin.ready().create(volume)
+
+    def prepare(driver: Any) -> None:
+        driver.prepare_exports([SOURCE.id, other.id])
+
+    lvm("vgchange", "-an", "vg")
+    passed = passages(prepare, thin.ready())
+    assert [each.point for each in passed] == ["lvm.activate_all.before", "lvm.activate_all.after"]
+    for passage in passed:
+        lvm("vgchange", "-an", "vg")
+        assert kill_at(passage, prepare, thin.ready), passage
+        prepare(thin.ready())
+        for volume in (SOURCE, other):
+            assert device(volume).exists()
+            thin.ready().ensure_export(volume, [])
 
 
 def test_a_command_that_hangs_is_killed_and_what_it_leaves_is_finished(backend: LvmBackend) -> None:
