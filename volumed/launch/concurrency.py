@@ -7,6 +7,7 @@ kernel all the same goes through one door, eventlet's pool of real threads. See 
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,9 @@ BLOCKING = {
     "fcntl": ("ioctl",),
     "socket": ("getaddrinfo",),
 }
+
+#: Seconds after which the green thread looks whether a real one has called back.
+CALLED_BACK_INTERVAL = 0.02
 
 
 def choose() -> None:
@@ -48,10 +52,13 @@ def choose_eventlet() -> None:
     # In C it would wait for each answer without the hub's knowing (psycopg's "waiting").
     os.environ["PSYCOPG_WAIT_FUNC"] = "wait_selector"
     import eventlet
-    from eventlet import tpool
+    from eventlet import patcher, tpool
+
+    from volumed.driver import native
 
     eventlet.monkey_patch()
     _put_behind_door(tpool.execute)
+    native.use(carry_out, patcher.original("threading"))
     _init_backend("EVENTLET")
 
 
@@ -72,6 +79,69 @@ def begin_child() -> None:
         from eventlet import hubs
 
         hubs.use_hub()
+
+
+def carry_out(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+    """``call`` by a real thread of eventlet's pool; functions that it is given are called here, by the green thread.
+
+    Whoever calls one there waits for its end. Locks, rows and logs are the green threads' own, so nothing of volumed
+    may run in that thread.
+    """
+    import eventlet
+    from eventlet import tpool
+
+    if not any(_is_function(value) for value in (*arguments, *options.values())):
+        return tpool.execute(call, *arguments, **options)
+    asked: deque[_CalledBack] = deque()
+    given = [_called_back(asked, value) for value in arguments]
+    named = {name: _called_back(asked, value) for name, value in options.items()}
+    worker = eventlet.spawn(tpool.execute, call, *given, **named)
+    while not worker.dead:
+        eventlet.sleep(0 if asked else CALLED_BACK_INTERVAL)
+        while asked:
+            asked.popleft().answer()
+    return worker.wait()
+
+
+class _CalledBack:
+    """A call of a function of ours that a real thread waits for."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        from eventlet import patcher
+
+        self._call = call
+        self._answered = patcher.original("threading").Event()
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def answer(self) -> None:
+        try:
+            self._result = self._call()
+        except BaseException as error:
+            self._error = error
+        self._answered.set()
+
+    def wait(self) -> Any:
+        self._answered.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def _called_back(asked: "deque[_CalledBack]", value: Any) -> Any:
+    if not _is_function(value):
+        return value
+
+    def call(*arguments: Any) -> Any:
+        pending = _CalledBack(lambda: value(*arguments))
+        asked.append(pending)
+        return pending.wait()
+
+    return call
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
 def _put_behind_door(execute: Callable[..., Any]) -> None:

@@ -4,10 +4,8 @@ Knows rados; knows nothing of images. A connection brings threads of its own, so
 touched: not even to close it.
 """
 
-import functools
 import json
 import os
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -129,7 +127,7 @@ class Connection:
         """Raises ``BackendUnreachable`` or ``BackendInvalid``."""
         rados, options = self.modules.rados, self._options
         try:
-            cluster = _client(rados)(
+            cluster = self.modules.client(
                 conffile=options.rbd_ceph_conf or rados.Rados.DEFAULT_CONF_FILES,
                 rados_id=options.rbd_user,
                 clustername=options.rbd_cluster_name,
@@ -167,27 +165,6 @@ class Connection:
             "rados_osd_op_timeout": str(options.rados_osd_op_timeout),
             "rbd_default_clone_format": "2",
         }
-
-
-@functools.cache
-def _client(rados: Any) -> Any:
-    """``rados.Rados`` that ends when nobody refers to it any more; the module's own stays, with its threads.
-
-    An ``Ioctx`` refers to its client and an ``Image`` to its ``Ioctx``, so whoever is in a call keeps it. To end it
-    under a call would leave that waiting for ever (measured with librados 16).
-    """
-
-    class Client(rados.Rados):  # type: ignore[misc]
-        def __init__(self, **options: Any) -> None:
-            self._process = os.getpid()
-            super().__init__(**options)
-
-        def __del__(self) -> None:
-            if self._process == os.getpid() and not sys.is_finalizing():
-                # Not here: this may be one of the client's own threads, which would wait for itself.
-                threading.Thread(target=self.shutdown, name="ceph-end").start()
-
-    return Client
 
 
 def _in_a_thread_of_its_own(connect: Callable[[], _Held]) -> _Held:

@@ -1,5 +1,6 @@
 """A fleet on eventlet: it does what one on threads does, and nothing stops the hub of any of its processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -30,8 +31,8 @@ HELD, LONGEST_STALL = 2.0, 1.0
 TGT = QUICK.replace("target_helper = fake", "target_helper = tgt")
 
 
-def make_green(make_fleet: MakeFleet, more: str = "", **parts: Any) -> GreenFleet:
-    return cast(GreenFleet, make_fleet(configuration=TGT + more, kind=GreenFleet, **parts))
+def make_green(make_fleet: MakeFleet, more: str = "", waits: str = TGT, **parts: Any) -> GreenFleet:
+    return cast(GreenFleet, make_fleet(configuration=waits + more, kind=GreenFleet, **parts))
 
 
 def tls_of(vhost: Vhost) -> str:
@@ -116,6 +117,45 @@ def test_it_works_on_mariadb_too(make_fleet: MakeFleet) -> None:
     assert max(fleet.stalls().values()) < LONGEST_STALL, fleet.stalls()
 
 
+CEPH = """
+[DEFAULT]
+enabled_backends = ceph
+[ceph]
+volume_driver = rbd
+rbd_pool = {client.pool}
+rbd_user = {client.user}
+rbd_ceph_conf = {client.configuration}
+rbd_secret_uuid = 5f0b5d3e-8e0c-4f0e-9d3e-1b6d3f1c2a77
+rbd_flatten_volume_from_snapshot = true
+"""
+
+
+@pytest.mark.part("rabbitmq-server")
+@pytest.mark.part("postgres")
+@pytest.mark.part("ceph")
+def test_a_cluster_that_is_silent_stops_no_hub(make_fleet: MakeFleet) -> None:
+    """librbd waits in C, and tells its progress from threads of its own."""
+    from tests.lab.ceph import cluster
+
+    with cluster.own() as own, own.pool() as client:
+        green = make_green(make_fleet, CEPH.format(client=client), waits=QUICK.partition("[file]")[0])
+        smoke.live_a_life_anywhere(green)
+        with green.session() as rest:
+            try:
+                own.pause("osd")
+                asked = rest.create_volume()["id"]
+                time.sleep(HELD)
+                assert rest.get(f"/volumes/{asked}").json()["volume"]["status"] == "creating"
+            finally:
+                own.resume("osd")
+            rest.wait_for_status(f"/volumes/{asked}", "available")
+            assert rest.delete(f"/volumes/{asked}").status_code == 202
+            rest.wait_until_gone(f"/volumes/{asked}")
+        assert len(green.stalls()) == len(green.services) + len(green.backends())
+        assert max(green.stalls().values()) < LONGEST_STALL, green.stalls()
+        assert green.stop() == 0
+
+
 #: Says for each call behind the door whether another thread than the hub's carries it out.
 LOOK = """
 import importlib, threading
@@ -142,6 +182,48 @@ def chosen(way: str, *command: str) -> "subprocess.CompletedProcess[str]":
 
 def test_whatever_waits_in_the_kernel_is_done_by_another_thread() -> None:
     assert chosen("eventlet", "-c", LOOK).stdout == "[]\n"
+
+
+#: Says where a library of C works whose calls are made behind the door, and where it finds what it calls back.
+LIBRARY = """
+import json, os, threading
+from volumed.launch import concurrency
+concurrency.choose()
+from volumed.driver import native
+here = threading.get_native_id()
+
+class Library:
+    Error = KeyError
+    def __init__(self, back): self.found = {"made": threading.get_native_id() == here, "told": back()}
+    def __enter__(self): return self
+    def __exit__(self, *error): self.found["left"] = threading.get_native_id() == here
+    def __iter__(self): yield threading.get_native_id() == here
+    def other(self, of): return of.found
+    def fail(self, back): back()
+
+def is_here(): return threading.get_native_id() == here
+def fail(): raise native.behind(Library).Error("said by what was called back")
+
+with native.behind(Library)(is_here) as library:
+    found = {"looped": [*library]}
+    try:
+        library.fail(back=fail)
+    except KeyError as error:
+        found["error"] = str(error)
+print(json.dumps(found | library.other(library)))
+"""
+
+
+@pytest.mark.parametrize(("way", "is_here"), [("eventlet", False), ("threading", True)])
+def test_a_library_of_c_works_elsewhere_and_what_it_calls_back_is_done_here(way: str, is_here: bool) -> None:
+    told = json.loads(chosen(way, "-c", LIBRARY).stdout)
+    assert told == {
+        "made": is_here,
+        "told": True,
+        "looped": [is_here],
+        "left": is_here,
+        "error": "'said by what was called back'",
+    }
 
 
 @pytest.mark.parametrize(
