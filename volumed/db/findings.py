@@ -3,6 +3,7 @@
 A query that looks for a contradiction reads all of it in one statement or in one ``Database.snapshot``.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
@@ -50,6 +51,13 @@ def snapshot_sizes_on(tx: Connection, host: str) -> dict[str, tuple[str, int, st
     wanted = select(columns.id, columns.status, columns.size, columns.volume_id)
     rows = tx.execute(wanted.join(volumes, volumes.c.id == columns.volume_id).where(_on(host)))
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+def ids_on_storage(tx: Connection, storage_ids: Collection[str]) -> frozenset[str]:
+    """Ids of every volume and snapshot there, whichever service has it."""
+    here = volumes.c.storage_id.in_(sorted(storage_ids))
+    its_snapshots = select(snapshots.c.id).join(volumes, volumes.c.id == snapshots.c.volume_id).where(here)
+    return frozenset(tx.execute(select(volumes.c.id).where(here).union_all(its_snapshots)).scalars())
 
 
 def _on(host: str) -> ColumnElement[bool]:

@@ -60,7 +60,9 @@ class DataCheck:
         found = [each for each in audited if each.kind not in ("export", "remains")]
         rows = self._rows()
         yield from (self._account(each) for each in audited if each.kind == "export" and each.id is None)
-        yield from (self._orphan(each) for each in found if _is_orphan(each, rows))
+        orphans = [each for each in found if _is_orphan(each, rows)]
+        known = self._known_to_others() if orphans else frozenset()
+        yield from (self._orphan(each) for each in orphans if each.kind == "temporary" or each.id not in known)
         yield from self._missing(found, rows)
         known = rows.busy | rows.unpurged
         remaining = [(each, each.id) for each in audited if each.kind == "remains" and each.id is not None]
@@ -75,6 +77,12 @@ class DataCheck:
                 frozenset(each.volume_id for each in findings.failed_on(tx, self._host, "cleanup")),
                 frozenset(each.volume_id for each in findings.failed_on(tx, self._host, PURGE)),
             )
+
+    def _known_to_others(self) -> frozenset[str]:
+        """Ids of what rows have on this storage, by whichever service: those of several nodes may share one."""
+        here = {pool.storage_id for pool in self._driver.capabilities().pools}
+        with self._database.reading() as tx:
+            return findings.ids_on_storage(tx, here)
 
     def _orphan(self, left: Leftover) -> Case:
         where, its_id = _shown(left.where), left.id if left.id and _ID.fullmatch(left.id) else None

@@ -48,6 +48,11 @@ class Setup:
     options: Any
     state_path: Path
 
+    @property
+    def service(self) -> str:
+        """``host@backend``, as rows have it: who owns what on storage that services of several nodes share."""
+        return f"{self.host}@{self.backend}"
+
 
 def load_driver(conf: cfg.ConfigOpts, setup: Setup) -> Driver:
     """Make the driver that the backend's group names.

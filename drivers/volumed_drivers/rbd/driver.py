@@ -15,6 +15,7 @@ from volumed.driver.interface import (
     Facts,
     Leftover,
     Manageable,
+    Owner,
     PoolCapabilities,
     Progress,
     Reference,
@@ -52,10 +53,11 @@ class RbdDriver:
     def __init__(self, setup: Setup) -> None:
         self._setup, self._options = setup, setup.options
         self._backend = setup.backend
-        self._connection = Connection(setup.backend, setup.options, Fence(setup.owner, setup.host))
+        owner = Owner(setup.owner.deployment, setup.service)  # nodes have backends of one name on one pool
+        self._connection = Connection(setup.backend, setup.options, Fence(owner))
         self._headers = Headers(self._connection)
-        self._marker = Marker(setup.owner)
-        self._register = Register(self._connection, setup.owner)
+        self._marker = Marker(owner)
+        self._register = Register(self._connection, owner)
         order = MIB_ORDER + int(math.log2(setup.options.rbd_store_chunk_size))
         self._images = Images(self._connection, self._headers, self._register, self._marker, order)
         delay = setup.options.deferred_deletion_delay if setup.options.enable_deferred_deletion else 0

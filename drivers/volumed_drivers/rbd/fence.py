@@ -51,10 +51,9 @@ class Process:
 
 @dataclass(slots=True)
 class Fence:
-    """Around the clients of one backend on one host, which is where a process of it follows another."""
+    """Around the clients of the owner, a backend of one host: a process of it follows another there."""
 
     owner: Owner
-    host: str
     _entered: int = 0
 
     def enter(self, backend: str, rados: Any, cluster: Any, ioctx: Any) -> None:
@@ -63,13 +62,13 @@ class Fence:
         Raises ``BackendUnreachable`` where this process was here before, and one of another machine came since: that
         one has shut us out, and two that do so in turn end nothing.
         """
-        ours, name = Process.ours(), f"volumed.{self.owner.deployment}.{self.owner.backend}/client/{self.host}"
+        ours, name = Process.ours(), f"volumed.{self.owner.deployment}.{self.owner.backend}/client"
         found = _noted(rados, ioctx, name)
         if found is not None:
             process, address = found
             is_first = self._entered != os.getpid()
             if not process.is_of(ours) and not is_first:
-                reason = f"a process of another machine, which is {self.host} too, has taken the pool over ({address})"
+                reason = f"another machine, which is {self.owner.backend} too, has taken the pool over ({address})"
                 raise BackendUnreachable(backend=backend, reason=reason)
             if not process.is_of(ours) or not process.lives():
                 _shut_out(backend, rados, cluster, address)

@@ -43,7 +43,7 @@ def is_clone_snapshot(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Puts ``owner``'s mark on images, and tells it from others'."""
+    """Puts ``owner``'s mark on images, and tells it from others'; its ``backend`` is ``host@backend``."""
 
     owner: Owner
 
@@ -54,6 +54,10 @@ class Marker:
     def is_ours(self, metadata: Mapping[str, str]) -> bool:
         """Whether the image is the owner's. A clone has its source's mark until it is complete."""
         return (metadata.get(DEPLOYMENT), metadata.get(BACKEND)) == (self.owner.deployment, self.owner.backend)
+
+    def is_counted(self, metadata: Mapping[str, str]) -> bool:
+        """Whether rows of the deployment account for the image, on whichever of its services."""
+        return metadata.get(DEPLOYMENT) == self.owner.deployment
 
     def is_whole(self, metadata: Mapping[str, str], volume_id: str) -> bool:
         """Whether the image is this very volume of the owner's, complete."""

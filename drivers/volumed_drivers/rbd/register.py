@@ -25,7 +25,7 @@ _BESIDE: Final = ("rbd_trash",)
 
 
 class Register:
-    """Of ``owner``. Raises as rados does."""
+    """Of ``owner``, whose ``backend`` is ``host@backend``. Raises as rados does."""
 
     def __init__(self, connection: Connection, owner: Owner) -> None:
         self._connection = connection

@@ -59,7 +59,7 @@ class Stats:
         return Figures(max(total, free), free)
 
     def foreign(self) -> int:
-        """Bytes that the images of others in this namespace promise, as the last sweep over the headers found them.
+        """Bytes that the images of this namespace promise of which no row knows, as the last sweep over headers found.
 
         A sweep is made now and then, beside whoever asks; 0 before the first one ended.
         """
@@ -85,7 +85,7 @@ class Stats:
                 self._sweeping = False
 
     def _foreign_size(self, metadata: Any, size: int) -> int:
-        return 0 if self._marker.is_ours(metadata) else size
+        return 0 if self._marker.is_counted(metadata) else size
 
     def _quota(self) -> int:
         """Bytes; 0: none."""

@@ -332,6 +332,6 @@ def test_figures_that_the_cluster_does_not_know_are_unknown(backend: Any, driver
     from volumed_drivers.rbd.names import Marker
     from volumed_drivers.rbd.stats import Figures, Stats
 
-    connection = Connection("rbd", backend.setup().options, Fence(backend.owner, "test-host"))
+    connection = Connection("rbd", backend.setup().options, Fence(backend.owner))
     stats = Stats(connection, Headers(connection), Marker(backend.owner), "no-such-pool")
     assert stats.figures() == Figures(None, None)

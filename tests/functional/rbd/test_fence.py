@@ -71,9 +71,9 @@ def address_of(backend: Any) -> str:
     from tests.lab.ceph.cluster import command
 
     client = backend.client
-    owner = f"{backend.owner.deployment}.{backend.owner.backend}"
+    owner = f"{backend.owner.deployment}.{backend.setup().service}"
     words = ["rados", "-c", client.configuration, "--id", client.user, "-p", client.pool]
-    return str(json.loads(command(*words, "get", f"volumed.{owner}/client/test-host", "-"))["address"])
+    return str(json.loads(command(*words, "get", f"volumed.{owner}/client", "-"))["address"])
 
 
 def test_an_image_that_a_killed_process_had_open_is_not_in_use(backend: Any) -> None:

@@ -191,7 +191,13 @@ def ward(tmp_path: Path, database_url: str, driver_class: type[FileDriver]) -> I
     database.write(deployment.ensure, "deployment")
     database.write(volume_types.ensure_default, "plain")
     database.write(pools.ensure, "storage")
-    options = SimpleNamespace(file_pool_path=None, target_helper="fake", target_prefix="iqn.2010-10.org.openstack:")
+    options = SimpleNamespace(
+        file_pool_path=None,
+        target_helper="fake",
+        target_prefix="iqn.2010-10.org.openstack:",
+        reserved_percentage=0,
+        max_over_subscription_ratio=20.0,
+    )
     driver = driver_class(Setup("disk", "node", Owner("deployment", "disk"), options, tmp_path))
     driver.do_setup()
     locks = NodeLocks(tmp_path / "locks")

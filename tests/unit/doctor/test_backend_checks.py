@@ -37,6 +37,14 @@ def test_data_of_nobody_is_found_and_removed(ward: "Ward", name: str) -> None:
     assert (path.exists(), ward.found()) == (False, [])
 
 
+def test_what_another_service_has_on_the_same_storage_is_not_left_behind(ward: "Ward") -> None:
+    storage = ward.driver.capabilities().pools[0].storage_id
+    theirs = {"host": "other-node@disk#pool"}
+    beside, elsewhere = ward.volume(**theirs, storage_id=storage), ward.volume(**theirs, storage_id="another")
+    ward.snapshot(beside)
+    assert [finding.subject for finding in ward.backend.look()] == [str(ward.pool / f"volume-{elsewhere}")]
+
+
 @pytest.mark.parametrize("name", [b"volume-" + b"x" * 240, b"volume-\xff\xfe"])
 def test_a_name_that_nobody_here_would_give_is_told_and_removed(ward: "Ward", name: bytes) -> None:
     path = os.fsencode(ward.pool) + b"/" + name
