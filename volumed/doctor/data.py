@@ -6,7 +6,7 @@ credentials that no export uses. ``data.remains``: what a delete left, and no op
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -131,25 +131,28 @@ class DataCheck:
             and _is_short(seen.get(("snapshot", snapshot_id)), size)
         ]
         if suspected or suspected_snapshots:
-            yield from self._without_data(suspected, suspected_snapshots)
+            details = {each.id: each.detail for each in found if each.kind == "volume"}
+            yield from self._without_data(suspected, suspected_snapshots, details)
 
-    def _without_data(self, volume_ids: list[str], snapshot_ids: list[str]) -> Iterator[Case]:
+    def _without_data(
+        self, volume_ids: list[str], snapshot_ids: list[str], details: Mapping[str | None, str]
+    ) -> Iterator[Case]:
         with self._database.reading() as tx:
             taken = findings.snapshots_by_id(tx, snapshot_ids)
             of_them = [snapshot.volume_id for snapshot in taken.values()]
             rows = findings.volumes_by_id(tx, [*volume_ids, *of_them])
         for volume_id in volume_ids:
             if volume_id in rows and not self._driver.has_volume(volume_ref(rows[volume_id])):
-                yield self._lost_volume(rows[volume_id])
+                yield self._lost_volume(rows[volume_id], details.get(volume_id, "nothing"))
         for snapshot in taken.values():
             origin = rows.get(snapshot.volume_id)
             if origin is not None and not self._driver.has_snapshot(snapshot_ref(snapshot, origin)):
                 yield self._lost_snapshot(snapshot)
 
-    def _lost_volume(self, volume: Volume) -> Case:
+    def _lost_volume(self, volume: Volume, found: str) -> Case:
         evidence = (
             f"volume {volume.id} is {volume.status} with {volume.size} GiB on {self._host}, and its data there is"
-            " missing or smaller"
+            f" missing or smaller: {found}"
         )
         repair, locks = "set the volume to error", (volume.id, export_lock(volume.id))
         finding = Finding("data.missing", "volume", volume.id, evidence, repair, self._host, volume.id, locks)

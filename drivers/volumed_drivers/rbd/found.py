@@ -56,7 +56,11 @@ class Found:
 
     def _image(self, volume_id: str, header: Header) -> Iterator[Leftover]:
         name = volume_name(volume_id)
-        yield Leftover("volume", volume_id, self._place(name), f"{header.size} bytes", header.size)
+        if header.parent is not None and self.images.headers.lacks_parent(header):
+            lost = f"{header.size} bytes, and image {header.parent.image_id}, which it rests on, is gone"
+            yield Leftover("volume", volume_id, self._place(name), lost, 0)
+        else:
+            yield Leftover("volume", volume_id, self._place(name), f"{header.size} bytes", header.size)
         for entry in header.user_snapshots:
             place = self._place(f"{name}@{entry.name}")
             if (snapshot_id := id_of_snapshot(entry.name)) is not None:

@@ -19,6 +19,7 @@ _MOST: Final = 4096
 
 _METADATA: Final = "metadata_"
 _SNAPSHOT: Final = "snapshot_"
+_PARENT: Final = "parent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,23 @@ class SnapshotEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The image that a clone rests on."""
+
+    pool_id: int
+    namespace: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """An image as its header has it. ``size`` in bytes."""
+    """An image as its header has it. ``size`` in bytes; ``parent`` of a clone that was not flattened."""
 
     image_id: str
     size: int
     metadata: Mapping[str, str]
     snapshots: tuple[SnapshotEntry, ...]
+    parent: Parent | None
 
     @property
     def user_snapshots(self) -> tuple[SnapshotEntry, ...]:
@@ -81,7 +92,15 @@ class Headers:
                 if key.startswith(_METADATA)
             },
             snapshots=tuple(_snapshot(value) for key, value in entries.items() if key.startswith(_SNAPSHOT)),
+            parent=_parent(entries[_PARENT]) if _PARENT in entries else None,
         )
+
+    def lacks_parent(self, header: Header) -> bool:
+        """Whether the image rests on one that is gone, of this pool and namespace: another's is not ours to ask for."""
+        parent, ioctx = header.parent, self._connection.ioctx
+        if parent is None or (parent.pool_id, parent.namespace) != (ioctx.get_pool_id(), ioctx.get_namespace()):
+            return False
+        return self.read(parent.image_id) is None
 
     def all(self) -> Iterator[tuple[str, Header]]:
         """Every image of the pool with its name; what goes meanwhile is left out."""
@@ -127,6 +146,19 @@ def _snapshot(value: bytes) -> SnapshotEntry:
     """cls_rbd_snap (cls_rbd_types.h): version, compat, length, id, name, size; what follows depends on the version."""
     name, at = _text(value, 6 + 8)
     return SnapshotEntry(name, struct.unpack_from("<Q", value, at)[0], is_user=_is_user(value, name, at + 8))
+
+
+def _parent(value: bytes) -> Parent | None:
+    """cls_rbd_parent (cls_rbd_types.h): version, compat, length, pool, namespace (from version 2 on), id, snapshot.
+
+    From version 2 on a flag says whether it still rests on it: one that was flattened may have snapshots that do.
+    """
+    pool_id, namespace, at = struct.unpack_from("<q", value, 6)[0], "", 6 + 8
+    if value[0] >= 2:
+        namespace, at = _text(value, at)
+    image_id, at = _text(value, at)
+    rests = value[0] < 2 or value[at + 8] != 0
+    return Parent(pool_id, namespace, image_id) if rests else None
 
 
 def _is_user(value: bytes, name: str, at: int) -> bool:

@@ -44,10 +44,13 @@ class Images:
         return found if found is not None and self.marker.is_whole(found.metadata, volume_id) else None
 
     def needed(self, volume_id: str) -> Header:
-        """The same, or ``BackendNotFound``."""
-        found = self.whole(volume_id)
+        """The same, or ``BackendNotFound``; ``BackendInvalid`` where the image that it rests on is gone."""
+        what, found = f"volume {volume_id}", self.whole(volume_id)
         if found is None:
-            raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
+            raise BackendNotFound(what=what, backend=self.connection.backend)
+        if found.parent is not None and self.headers.lacks_parent(found):
+            reason = f"image {found.parent.image_id}, which it rests on, is gone"
+            raise BackendInvalid(backend=self.connection.backend, what=what, reason=reason)
         return found
 
     def create(self, volume_id: str, size: int) -> None:

@@ -26,9 +26,13 @@ def opened(
 def refuse_if_watched(connection: Connection, what: str, image_id: str) -> None:
     """Raise ``BackendBusy`` that names the clients that have the image open for writing.
 
-    Whoever has it open only for reading leaves no trace in the cluster.
+    Whoever has it open only for reading leaves no trace in the cluster. One whose parent is gone cannot be opened, and
+    counts as free.
     """
-    with opened(connection, image_id=image_id, read_only=True) as image:
-        found = sorted({str(watcher["addr"]) for watcher in image.watchers_list()})
+    try:
+        with opened(connection, image_id=image_id, read_only=True) as image:
+            found = sorted({str(watcher["addr"]) for watcher in image.watchers_list()})
+    except connection.modules.rbd.ImageNotFound:
+        return
     if found:
         raise BackendBusy(what=what, backend=connection.backend, reason=f"in use by the clients {', '.join(found)}")

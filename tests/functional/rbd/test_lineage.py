@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Access, SnapshotRef, VolumeRef, unwatched
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
@@ -104,3 +105,27 @@ def test_a_volume_that_has_grown_since_its_snapshot_is_reverted_and_stays_so_lar
     assert driver.has_snapshot(snapshot)
     driver.delete_snapshot(snapshot)
     purge_all(driver, [grown])
+
+
+def test_a_clone_whose_parent_is_gone_is_told_refused_and_can_be_deleted(client: Any, tmp_path: Path) -> None:
+    """Nothing of volumed takes a parent away; whoever has a key of the pool can."""
+    from tests.lab.ceph.cluster import command
+
+    driver = set_up(backend(client, tmp_path))
+    source, clone = volume(0), volume(1)
+    driver.create(source)
+    driver.create_from_volume(clone, source, unwatched)
+    driver.delete(source)
+    (entry,) = [found for found in driver.audit() if found.kind == "remains"]
+    assert driver.has_volume(clone)
+    parent = entry.where.rpartition("/")[2]
+    words = ["rados", "-c", client.configuration, "--id", client.user, "-p", client.pool]
+    command(*words, "rm", f"rbd_header.{parent}")
+    assert not driver.has_volume(clone)
+    (found,) = driver.audit()
+    assert (found.id, found.size_bytes) == (clone.id, 0)
+    assert f"image {parent}, which it rests on, is gone" in found.detail
+    for call in (lambda: driver.extend(clone, 2), lambda: driver.ensure_export(clone, [ANYBODY])):
+        with pytest.raises(BackendInvalid, match=f"image {parent}, which it rests on, is gone"):
+            call()
+    purge_all(driver, [clone])
