@@ -18,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     insert,
     literal,
     or_,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 from volumed.db import pages, proofs
 from volumed.db.clock import SECOND, now, now_once
 from volumed.db.pages import Listing
-from volumed.db.tables import operations
+from volumed.db.tables import operations, services
 from volumed.model import tracing
 from volumed.model.errors import BusyResource, CancelRequested, LostHold, NotFound
 from volumed.model.records import Json, Operation
@@ -206,6 +207,25 @@ def _due(worker: str, age: float, rested: bool = False) -> Any:
         and_(columns.state.in_(_TAKEN), columns.worker != worker),
         and_(columns.state == _O.UNDOING, columns.worker.is_(None), is_over),
     )
+
+
+def left_behind(tx: Connection, volume_id: str) -> list[tuple[str, str]]:
+    """Storages where something half-made of the volume is still to be removed, each with who does, ``host@backend``.
+
+    A cleanup that failed has not removed it either, unless the doctor made it good; one whose service was removed for
+    good removes nothing any more.
+    """
+    columns = operations.c
+    unfinished = columns.state.in_([*_LIVE, _O.FAILED])
+    is_known = exists().where(services.c.host == columns.queue)
+    wanted = select(columns.args, columns.queue).where(
+        columns.volume_id == volume_id, columns.kind == "cleanup", unfinished, is_known
+    )
+    return [
+        (args["storage_id"], queue)
+        for args, queue in tx.execute(wanted)
+        if args.get("storage_id") and "repaired_by" not in args
+    ]
 
 
 def live_in(tx: Connection, queue: str, limit: int = 500) -> list[str]:

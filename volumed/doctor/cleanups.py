@@ -26,11 +26,17 @@ class CleanupCheck:
         with self._database.snapshot() as tx:
             failed = findings.failed_on(tx, self._host, "cleanup")
             busy = findings.touched(tx) if failed else frozenset()
-            placed = findings.sizes_on(tx, self._host) if failed else {}
-        return [self._case(each, each.volume_id in placed) for each in failed if each.volume_id not in busy]
+            here = frozenset(findings.sizes_on(tx, self._host)) if failed else frozenset()
+            storages = {each.args.get("storage_id") or "" for each in failed}
+            there = {storage_id: findings.ids_on_storage(tx, [storage_id]) for storage_id in storages}
+        return [
+            self._case(each, each.volume_id in here | there[each.args.get("storage_id") or ""])
+            for each in failed
+            if each.volume_id not in busy
+        ]
 
     def _case(self, failed: Operation, is_here_again: bool) -> Case:
-        """``is_here_again``: the volume has come back to this backend, so there is nothing to remove."""
+        """``is_here_again``: the volume has come back to this backend or its storage, so there is nothing to remove."""
         reason = (failed.error or {}).get("message", "no reason was given")
         finding = Finding(
             kind="cleanup.failed",

@@ -28,7 +28,7 @@ from volumed.rpc.volume_client import VolumeClient
 from volumed.scheduler.fleet import Fleet
 from volumed.scheduler.placement import Decision, Filter, Weigher, decide
 from volumed.scheduler.pools import Pool
-from volumed.scheduler.request import error_of, request_of
+from volumed.scheduler.request import PlacementRequest, error_of, request_of
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Placer:
         if volume is None or volume.host is None or operation.args.get("host_given"):
             return Outcome.NOTHING
         candidates, _ = self._fleet.look()
-        decision = decide(request_of(operation, volume), candidates, self._filters, self._weighers)
+        decision = decide(self._request_of(operation, volume), candidates, self._filters, self._weighers)
         if decision.chosen is None or decision.chosen.backend == operation.queue:
             return Outcome.NOTHING
         record = decision.record() | {"attempt": operation.attempt, "moved_from": operation.queue}
@@ -117,6 +117,13 @@ class Placer:
             )
         self._wake(operation, volume, decision.chosen)
         return Outcome.PLACED
+
+    def _request_of(self, operation: Operation, volume: Volume) -> PlacementRequest:
+        """Only what is made again may have left something before."""
+        if not operation.args.get("again"):
+            return request_of(operation, volume)
+        with self._database.reading() as tx:
+            return request_of(operation, volume, operations.left_behind(tx, volume.id))
 
     def _wake(self, operation: Operation, volume: Volume, pool: Pool) -> None:
         self._fleet.spent(pool.storage_id, volume.size)
@@ -144,7 +151,7 @@ class Placer:
             return self._end(operation, error.as_record())
 
     def _decide_and_hand_over(self, operation: Operation, volume: Volume, now: int) -> Outcome:
-        request = request_of(operation, volume)
+        request = self._request_of(operation, volume)
         for conflicts in range(MOST_CONFLICTS):
             candidates, awaited = self._fleet.look()
             decision = decide(request, candidates, self._filters, self._weighers)

@@ -1,6 +1,6 @@
 """What is to be placed: the part of a create that a placement depends on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from volumed.model.records import Operation, Volume
@@ -17,9 +17,11 @@ class PlacementRequest:
     source_host: str | None = None
     #: Storages that earlier attempts failed on, with the error of each.
     tried: Mapping[str, str] = field(default_factory=dict)
+    #: Storages where ``host@backend`` has still to remove what an earlier request left of the volume.
+    left_behind: Collection[tuple[str, str]] = ()
 
 
-def request_of(operation: Operation, volume: Volume) -> PlacementRequest:
+def request_of(operation: Operation, volume: Volume, left_behind: Collection[tuple[str, str]] = ()) -> PlacementRequest:
     """The request of a ``volume.create``; its size is the row's, which the quota was charged for."""
     arguments = operation.args
     return PlacementRequest(
@@ -29,6 +31,7 @@ def request_of(operation: Operation, volume: Volume) -> PlacementRequest:
         multiattach=volume.multiattach,
         source_host=arguments.get("source_host"),
         tried={tried["storage_id"]: error_of(tried) for tried in operation.tried if tried.get("storage_id")},
+        left_behind=left_behind,
     )
 
 

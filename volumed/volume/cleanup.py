@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from volumed.db import volumes
 from volumed.driver.interface import VolumeRef
 from volumed.model.host import backend_of, pool_of
-from volumed.model.records import Json, Operation
+from volumed.model.records import Json, Operation, Volume
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import OneWay, PoolChange
 from volumed.volume.backend import Backend
@@ -27,13 +27,19 @@ class CleanupWork(Left):
     volume: VolumeRef
     progress: Any = None
 
+    def is_of(self, volume: Volume, service: str) -> bool:
+        """Whether ``volume`` is placed where the leftover is."""
+        is_there = volume.storage_id is not None and volume.storage_id == self.operation.args.get("storage_id")
+        return is_there or backend_of(volume.host or "") == service
+
 
 @dataclass(frozen=True)
 class RemoveLeftover(OneWay):
     """Remove the half-made volume and its export; nothing left is fine.
 
-    Unless the volume has come back: then it is what a later attempt makes, or has made, of what was left. Whoever makes
-    it holds the volume's lock, too.
+    Unless the volume has come back, here or by another service of the same storage: then it is what a later attempt
+    makes, or has made, of what was left. Whoever makes it here holds the volume's lock, too; elsewhere nobody makes it
+    before this has ended.
     """
 
     backend: Backend
@@ -42,7 +48,7 @@ class RemoveLeftover(OneWay):
     def do(self, work: CleanupWork) -> None:
         with self.backend.database.reading() as tx:
             volume = volumes.find(tx, work.volume.id)
-        if volume is not None and volume.host is not None and backend_of(volume.host) == self.backend.host:
+        if volume is not None and volume.host is not None and work.is_of(volume, self.backend.host):
             return
         self.backend.driver.remove_export(work.volume)
         work.remains = self.backend.driver.delete(work.volume)

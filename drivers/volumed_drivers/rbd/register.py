@@ -15,6 +15,7 @@ from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import EVERYBODY, Access, Owner
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import omap
+from volumed_drivers.rbd.together import Entries, Together
 
 _MAKING: Final = "making/"
 _FORMER: Final = "former/"
@@ -30,6 +31,7 @@ class Register:
     def __init__(self, connection: Connection, owner: Owner) -> None:
         self._connection = connection
         self._name = f"volumed.{owner.deployment}.{owner.backend}"
+        self._together = Together(self._write)
 
     def prepare(self) -> None:
         """Make the objects that are written to."""
@@ -62,7 +64,9 @@ class Register:
 
     def forget_intent(self, volume_id: str) -> None:
         """Nobody waits for it: the entry of a complete volume does no harm, and its delete forgets it again."""
-        self._remove("rbd.forget", _MAKING + volume_id, waits=False)
+        crash_point("rbd.forget.before")
+        self._together.remove_soon(_MAKING + volume_id)
+        crash_point("rbd.forget.after")
 
     def intents(self) -> Iterator[str]:
         """Ids of volumes that are being made, or were left half-made."""
@@ -126,19 +130,27 @@ class Register:
                 asked.wait_for_complete()
 
     def _set(self, point: str, key: str, value: object) -> None:
-        with self._connection.modules.rados.WriteOpCtx() as operation:
-            self._connection.ioctx.set_omap(operation, (key,), (json.dumps(value).encode(),))
-            crash_point(f"{point}.before")
-            self._connection.ioctx.operate_write_op(operation, self._name)
-            crash_point(f"{point}.after")
+        crash_point(f"{point}.before")
+        self._together.set(key, json.dumps(value).encode())
+        crash_point(f"{point}.after")
 
-    def _remove(self, point: str, key: str, waits: bool = True) -> None:
+    def _remove(self, point: str, key: str) -> None:
         ioctx = self._connection.ioctx
         with self._connection.modules.rados.WriteOpCtx() as operation:
             ioctx.remove_omap_keys(operation, (key,))
             crash_point(f"{point}.before")
-            (ioctx.operate_write_op if waits else ioctx.operate_aio_write_op)(operation, self._name)
+            ioctx.operate_write_op(operation, self._name)
             crash_point(f"{point}.after")
+
+    def _write(self, entries: Entries, waits: bool) -> None:
+        ioctx, there = self._connection.ioctx, {key: value for key, value in entries.items() if value is not None}
+        gone = entries.keys() - there.keys()
+        with self._connection.modules.rados.WriteOpCtx() as operation:
+            if gone:
+                ioctx.remove_omap_keys(operation, tuple(gone))
+            if there:
+                ioctx.set_omap(operation, tuple(there), tuple(there.values()))
+            (ioctx.operate_write_op if waits else ioctx.operate_aio_write_op)(operation, self._name)
 
     def _entries(self, prefix: str) -> Iterator[tuple[str, Any]]:
         try:

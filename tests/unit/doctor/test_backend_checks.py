@@ -246,6 +246,17 @@ def test_a_cleanup_that_was_given_up_is_made_good_with_its_allocation(ward: "War
     assert ward.found() == []
 
 
+def test_a_cleanup_that_was_given_up_spares_what_another_service_made_on_the_same_storage(ward: "Ward") -> None:
+    volume_id = ward.volume(host="other-node@disk#pool")
+    args = {"host": "node@disk#pool", "storage_id": "storage", "size": 1}
+    cleanup = ward.operation("cleanup", str(uuid.uuid4()), volume_id, resource_type="leftover", args=args)
+    ward.sql("UPDATE operations SET state = 'failed', live_key = NULL WHERE id = :id", id=cleanup)
+    ward.sql("UPDATE pools SET allocated = 2, volumes = 2")
+    (finding,) = [each for each in ward.found() if each.kind == "cleanup.failed"]
+    assert ward.repair(finding).state == "succeeded"
+    assert (ward.driver.has_volume(ref(volume_id)), ward.value("SELECT allocated FROM pools")) == (True, 1)
+
+
 def test_the_same_difference_has_the_same_id(ward: "Ward") -> None:
     (ward.pool / f"volume-{uuid.uuid4()}").touch()
     assert [finding.id for finding in ward.found()] == [finding.id for finding in ward.found()]

@@ -149,6 +149,24 @@ class Cloud:
         self.database.write(accept)
         return volume_id, operation_id
 
+    def left_behind(self, volume_id: str, queue: str, storage_id: str, values: dict[str, Any]) -> None:
+        """A cleanup of the volume; ``values`` of its row."""
+        cleanup = operations.NewOperation(
+            id=str(uuid.uuid4()),
+            kind="cleanup",
+            resource_type="leftover",
+            resource_id=str(uuid.uuid4()),
+            volume_id=volume_id,
+            project_id="demo",
+            user_id="ann",
+            request_id="req-1",
+            queue=queue,
+            args={"host": f"{queue}#main", "storage_id": storage_id, "size": 1},
+        )
+        self.database.write(operations.add, cleanup)
+        changed = update(tables.operations).where(tables.operations.c.id == cleanup.id)
+        self.database.write(lambda tx: tx.execute(changed.values(values)) and None)
+
     def _add_volume(self, tx: Any, volume_id: str, size: int) -> None:
         volumes.add(
             tx,

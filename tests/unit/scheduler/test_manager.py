@@ -153,6 +153,32 @@ def test_a_storage_that_failed_is_not_tried_again_through_another_host(cloud):
     assert "attempt 1: it is full" in cloud.volume(volume_id).error["message"]
 
 
+@pytest.mark.parametrize(
+    ("cleanup", "keeper", "is_placed"),
+    [
+        ({"state": "waiting"}, "a@one", False),
+        ({"state": "failed"}, "a@one", False),
+        ({"state": "succeeded"}, "a@one", True),
+        ({"state": "waiting"}, "b@one", True),
+        ({"state": "failed"}, "removed@one", True),
+    ],
+)
+def test_what_is_made_again_is_not_made_beside_what_another_service_removes(cloud, cleanup, keeper, is_placed):
+    manager = cloud.scheduler()
+    cloud.service("a@one", disabled=True)
+    cloud.service("b@one")
+    for host in ("a@one", "b@one"):
+        cloud.report(host, storage_id="shared")
+    volume_id, operation_id = cloud.create(again=True)
+    cloud.left_behind(volume_id, keeper, "shared", cleanup)
+    manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
+    (operation,) = cloud.until_settled(operation_id)
+    assert (operation.queue == "b@one") is is_placed
+    if not is_placed:
+        reasons = {each["host"]: each["reason"] for each in operation.placement["candidates"]}
+        assert reasons["b@one#main"].startswith("a@one has still to remove from storage shared")
+
+
 @pytest.mark.parametrize("row", [{"disabled": True}, {"age": 3600}, {"state": "down"}])
 def test_nothing_is_placed_on_a_service_that_is_disabled_silent_or_down(cloud, row):
     manager = cloud.scheduler()

@@ -122,6 +122,16 @@ def test_a_multiattach_volume_goes_only_where_that_is_possible():
     assert check.passes(request, pool(capabilities={"multiattach": False})) is not None
 
 
+def test_only_the_service_that_has_to_remove_a_leftover_makes_the_volume_on_its_storage():
+    request = PlacementRequest(size=1, left_behind=[("shared", "a@one"), ("other", "c@one")])
+    a, b = (pool("p", host=f"{node}@one#p", backend=f"{node}@one", storage_id="shared") for node in "ab")
+    decision = decide(request, [a, b], FILTERS, WEIGHERS)
+    assert decision.chosen is a
+    assert [each.reason for each in decision.rejected] == [
+        "a@one has still to remove from storage shared what an earlier attempt left there"
+    ]
+
+
 def test_every_candidate_that_failed_has_its_filter_and_reason():
     request = PlacementRequest(
         size=10, availability_zone="nova", source_host="a@one#good", tried={"storage-tried": "it is full"}

@@ -3,7 +3,7 @@
 The order is the same for all: quota, resources in id order, checks, the operation, the event.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -237,7 +237,8 @@ def create_again(
         _take_source(tx, source, volume.size)
     volumes.move(tx, volume.id, VolumeStatus.ERROR, VolumeStatus.CREATING, error=None)
     kind = volume_types.get(tx, volume.volume_type_id)
-    enqueue(tx, _create_operation(caller, volume, kind, source, new))
+    again = _create_operation(caller, volume, kind, source, new)
+    enqueue(tx, replace(again, args=again.args | {"again": True}))
     cause = Request(operation_id, caller.request_id)
     notifications.of_volume(tx, cause, volume, "create.start", VolumeStatus.CREATING)
     return Accepted(operation_id)

@@ -1,4 +1,8 @@
-"""A storage that failed for this request is not tried again, whichever service it is reached through."""
+"""A storage that failed for this request is not tried again, whichever service it is reached through.
+
+And while one service has still to remove there what an earlier request left of the volume, no other service makes it
+there: what the one removes has the name of what the other makes.
+"""
 
 from typing import Any
 
@@ -13,6 +17,9 @@ class AlreadyTriedFilter:
         pass
 
     def passes(self, request: PlacementRequest, pool: Pool) -> str | None:
-        if pool.storage_id not in request.tried:
-            return None
-        return f"storage {pool.storage_id} was tried: {request.tried[pool.storage_id]}"
+        if pool.storage_id in request.tried:
+            return f"storage {pool.storage_id} was tried: {request.tried[pool.storage_id]}"
+        for storage_id, service in request.left_behind:
+            if storage_id == pool.storage_id and service != pool.backend:
+                return f"{service} has still to remove from storage {storage_id} what an earlier attempt left there"
+        return None

@@ -1,0 +1,99 @@
+"""Changes that threads make together: what comes while one is under way is one change, and nothing is lost."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from volumed_drivers.rbd.together import Entries, Together
+
+
+class Slow:
+    """Notes the changes; the first one waits for ``go``."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[dict[str, bytes | None], bool]] = []
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.error: Exception | None = None
+        self.together = Together(self._write)
+
+    def _write(self, entries: Entries, waits: bool) -> None:
+        is_first = not self.made
+        self.made.append((dict(entries), waits))
+        if is_first:
+            self.begun.set()
+            assert self.go.wait(30)
+        elif self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    slow = Slow()
+    first = threading.Thread(target=slow.together.set, args=("first", b"1"))
+    first.start()
+    assert slow.begun.wait(30)
+    yield slow
+    slow.go.set()
+    first.join(30)
+
+
+def start(*calls: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def until_next_has(slow: Slow, number: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(slow.together._next.entries) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_what_comes_while_a_change_is_under_way_is_one_change(slow: Slow) -> None:
+    threads = start(lambda: slow.together.set("b", b"2"), lambda: slow.together.set("c", b"3"))
+    until_next_has(slow, 2)
+    slow.together.remove_soon("a")
+    slow.go.set()
+    for thread in threads:
+        thread.join(30)
+    assert slow.made == [({"first": b"1"}, True), ({"a": None, "b": b"2", "c": b"3"}, True)]
+
+
+def test_what_nobody_waits_for_is_made_all_the_same(slow: Slow) -> None:
+    slow.together.remove_soon("a")
+    slow.together.remove_soon("b")
+    assert len(slow.made) == 1
+    slow.go.set()
+    deadline = time.monotonic() + 30
+    while len(slow.made) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert slow.made[1] == ({"a": None, "b": None}, False)
+    slow.together.remove_soon("c")
+    assert slow.made[2] == ({"c": None}, False)
+
+
+def test_a_failure_is_everybodys_whose_entry_was_in_it_and_the_next_change_is_a_new_one(slow: Slow) -> None:
+    slow.error = OSError("no answer")
+    heard: list[BaseException] = []
+
+    def set_and_hear(key: str) -> None:
+        try:
+            slow.together.set(key, b"")
+        except OSError as error:
+            heard.append(error)
+
+    threads = start(lambda: set_and_hear("b"), lambda: set_and_hear("c"))
+    until_next_has(slow, 2)
+    slow.go.set()
+    for thread in threads:
+        thread.join(30)
+    assert heard == [slow.error] * 2
+    slow.together.remove_soon("of which nobody hears")
+    slow.error = None
+    slow.together.set("d", b"4")
+    assert slow.made[-1] == ({"d": b"4"}, True)
