@@ -24,6 +24,7 @@ class RbdBackend:
     data: DataPath
     owner: Owner = OWNER
     options: dict[str, Any] = field(default_factory=dict)
+    host: str = "test-host"
 
     @property
     def pool(self) -> str:
@@ -39,7 +40,7 @@ class RbdBackend:
         }
         return Setup(
             backend=self.owner.backend,
-            host="test-host",
+            host=self.host,
             owner=self.owner,
             options=SimpleNamespace(**(options | self.options)),
             state_path=self.folder,

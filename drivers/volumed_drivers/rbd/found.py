@@ -29,9 +29,10 @@ class Found:
         half_made = set(self.images.register.intents())
         for name, header in self.images.headers.all():
             volume_id = header.metadata.get(VOLUME, "")
-            if self.images.marker.is_ours(header.metadata) and name == volume_name(volume_id or "-"):
-                half_made.discard(volume_id)
-                yield from self._image(volume_id, header)
+            if name == volume_name(volume_id or "-"):
+                half_made.discard(volume_id)  # whole, whoever made it
+                if self.images.marker.is_ours(header.metadata):
+                    yield from self._image(volume_id, header)
         for volume_id in sorted(half_made):
             yield Leftover("temporary", volume_id, self._place(volume_name(volume_id)), "made in part")
         for entry in self.trash.entries():

@@ -141,10 +141,15 @@ class Images:
         self.extend(volume_id, size)
 
     def discard(self, volume_id: str, intent: Mapping[str, str]) -> None:
-        """Remove what was left half-made of the volume, with the snapshot that was taken for it."""
-        crash_point("rbd.discard.before")
-        self.remove(volume_name(volume_id))
-        crash_point("rbd.discard.after")
+        """Remove what was left half-made of the volume, with the snapshot that was taken for it.
+
+        By the name alone it is not: a service of another node may have made the volume in this pool since.
+        """
+        found = self.headers.find(volume_name(volume_id))
+        if found is None or not self.marker.is_anothers(found.metadata, volume_id):
+            crash_point("rbd.discard.before")
+            self.remove(volume_name(volume_id))
+            crash_point("rbd.discard.after")
         if intent:
             source = self.headers.find(intent["image"])
             if source is not None:

@@ -203,6 +203,9 @@ class Managing:
             return f"it belongs to backend {metadata.get(BACKEND)} of deployment {metadata[DEPLOYMENT]}"
         if "/" in name or "@" in name:
             return "its name cannot be told from a namespace's or a snapshot's"
+        taken = [entry.name for entry in header.user_snapshots if id_of_snapshot(entry.name) is not None]
+        if taken:
+            return f"it has snapshots with names as ours are; rename them first (rbd snap rename): {', '.join(taken)}"
         return "it is empty" if header.size == 0 else None
 
     def _id_of(self, name: str, header: Header) -> str | None:

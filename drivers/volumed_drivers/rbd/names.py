@@ -55,6 +55,10 @@ class Marker:
         """Whether the image is the owner's. A clone has its source's mark until it is complete."""
         return (metadata.get(DEPLOYMENT), metadata.get(BACKEND)) == (self.owner.deployment, self.owner.backend)
 
+    def is_anothers(self, metadata: Mapping[str, str], volume_id: str) -> bool:
+        """Whether another owner has made the image this very volume."""
+        return metadata.get(VOLUME) == volume_id and not self.is_ours(metadata)
+
     def is_counted(self, metadata: Mapping[str, str]) -> bool:
         """Whether rows of the deployment account for the image, on whichever of its services."""
         return metadata.get(DEPLOYMENT) == self.owner.deployment

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendUnreachable
-from volumed.driver.interface import Driver, Owner, SnapshotRef, VolumeRef, unwatched
+from volumed.driver.interface import Driver, Leftover, Owner, SnapshotRef, VolumeRef, unwatched
 from volumed.model import crash_points
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
@@ -322,6 +322,42 @@ def test_two_services_on_a_pool_see_the_same_storage_and_leave_each_other_alone(
             call()
     assert driver.has_volume(VOLUME)
     clear(driver)
+
+
+def test_an_entry_of_one_service_is_no_claim_to_what_another_has_made_since(backend: Any, driver: Any) -> None:
+    """As when a node died before its first effect, was given up, and is started again after a retry went elsewhere."""
+    other = set_up(replace(backend, host="other-host"))
+    with at("rbd.create.before", lambda: other.create(VOLUME)), pytest.raises(BackendInvalid, match="volume-v"):
+        driver.create(VOLUME)
+    assert driver.audit() == []
+    left = Leftover("temporary", VOLUME.id, f"{backend.pool}/volume-{VOLUME.id}", "made in part")
+    for remove in (lambda: driver.delete(VOLUME), lambda: driver.remove_leftover(left)):
+        remove()
+        assert other.has_volume(VOLUME)
+    clear(other)
+    assert not driver.audit()
+
+
+def test_an_image_whose_snapshots_are_called_as_ours_is_managed_once_they_are_renamed(client: Any, driver: Any) -> None:
+    """As Cinder's are: nothing would tell them from a snapshot of ours that no row knows."""
+    from tests.lab.ceph.cluster import command
+
+    rbd = ("rbd", "-c", client.configuration, "--id", client.user, "-p", client.pool)
+    command(*rbd, "create", "--size", "1024", "volume-theirs")
+    command(*rbd, "snap", "create", "volume-theirs@snapshot-theirs")
+    reference = {"source-name": "volume-theirs"}
+    with pytest.raises(BackendInvalid, match=r"rename them first.*: snapshot-theirs"):
+        driver.managed_size(reference)
+    with pytest.raises(BackendInvalid, match="rename them first"):
+        driver.manage(VOLUME, reference)
+    (found,) = driver.manageable_volumes()
+    assert not found.safe_to_manage
+    command(*rbd, "snap", "rename", "volume-theirs@snapshot-theirs", "volume-theirs@theirs")
+    driver.manage(VOLUME, reference)
+    assert [each.kind for each in driver.audit()] == ["volume"]
+    driver.manage_snapshot(SNAPSHOT, {"source-name": "volume-v@theirs"})
+    clear(driver)
+    assert not driver.audit()
 
 
 def test_figures_that_the_cluster_does_not_know_are_unknown(backend: Any, driver: Any) -> None:
