@@ -250,6 +250,22 @@ def test_a_snapshot_is_reset_to_what_is_true(fleet: Fleet) -> None:
     fleet.rest.wait_for_status(path, "available")
 
 
+def test_a_reset_leaves_alone_what_only_the_extend_can_make_whole(fleet: Fleet) -> None:
+    volume = fleet.available()
+    fleet.faults["one"].order("extend", "BackendFull", lasting=True)
+    fleet.rest.post(f"/volumes/{volume}/action", json={"os-extend": {"new_size": 3}}).raise_for_status()
+    fleet.ends(volume, "error_extending")
+    fleet.faults["one"].clear()
+    data = fleet.outside.pools["one"] / f"volume-{volume}"
+    kept = data.rename(data.with_name(".kept"))
+    refused = reset(fleet, f"/volumes/{volume}", "available")
+    assert (refused.status_code, "retry the extend, or delete the volume" in refused.text) == (400, True)
+    assert fleet.ends(volume, "error_extending")
+    kept.rename(data)
+    assert reset(fleet, f"/volumes/{volume}", "available").status_code == 202
+    fleet.ends(volume, "available")
+
+
 def test_what_is_made_again_is_not_taken_for_what_the_first_attempt_left(fleet: Fleet) -> None:
     """A cleanup that waits for the backend removes what its own attempt made, and nothing that came after it."""
     faults = fleet.faults["one"]

@@ -234,6 +234,8 @@ def test_a_volume_goes_back_to_its_snapshot_wherever_that_is_killed(backend: Lvm
         if passage is not None:
             change()
             assert kill_at(passage, lambda fresh: fresh.revert(grown, SNAPSHOT, unwatched), backend.ready), passage
+            known = [(found.kind, found.id) for found in backend.ready().audit() if found.kind != "temporary"]
+            assert sorted(known) == [("snapshot", SNAPSHOT.id), ("volume", SOURCE.id)], passage
             backend.ready().revert(grown, SNAPSHOT, unwatched)
         assert read(device(SOURCE), MIB, 3000) == b"old" * 1000, passage
         assert read(device(SOURCE), GIB + MIB, 3) == bytes(3), passage
@@ -271,6 +273,49 @@ def test_what_somebody_else_made_is_managed_and_given_away(backend: LvmBackend, 
     driver.unmanage(taken)
     assert not [each for each in driver.audit() if each.kind == "volume"]
     assert read(Path("/dev/vg/theirs"), MIB, 4) == b"data"
+
+
+def test_what_is_on_its_way_to_be_managed_is_never_removed_as_left_behind(thin: LvmBackend) -> None:
+    lvm("lvcreate", "-V", "1g", "-T", "vg/vg-pool", "-n", "theirs")
+    reference = {"source-name": "theirs"}
+    points = {each.point: each for each in passages(lambda fresh: fresh.manage(SOURCE, reference), thin.ready())}
+    thin.ready().unmanage(SOURCE)
+    assert kill_at(points["lvm.mark.after"], lambda fresh: fresh.manage(SOURCE, reference), thin.ready)
+    driver = thin.ready()
+    (found,) = driver.audit()
+    assert (found.kind, found.id, found.where) == ("volume", SOURCE.id, "vg/theirs")
+    driver.remove_leftover(found)
+    assert driver.audit() == []
+    (free,) = driver.manageable_volumes()
+    assert (free.reference, free.safe_to_manage) == (reference, True)
+
+
+def test_a_managed_volume_that_was_reverted_goes_back_under_its_old_name(thin: LvmBackend) -> None:
+    lvm("lvcreate", "-V", "1g", "-T", "vg/vg-pool", "-n", "theirs")
+    driver = thin.ready()
+    driver.manage(SOURCE, {"source-name": "theirs"})
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
+    revert = lambda fresh: fresh.revert(SOURCE, SNAPSHOT, unwatched)  # noqa: E731
+    passed = [each for each in passages(revert, thin.ready()) if each.point == "lvm.rename.after"]
+    assert kill_at(passed[-1], revert, thin.ready)
+    revert(thin.ready())
+    driver = thin.ready()
+    driver.delete_snapshot(SNAPSHOT)
+    driver.unmanage(SOURCE)
+    assert [found.reference["source-name"] for found in driver.manageable_volumes()] == ["theirs"]
+    assert driver.audit() == []
+
+
+@pytest.mark.parametrize(("was", "becomes"), [("thick", "thin"), ("thin", "thick")])
+def test_volumes_of_one_kind_are_not_served_as_the_other(group: str, tmp_path: Path, was: str, becomes: str) -> None:
+    def ready(kind: str) -> LvmDriver:
+        return LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_type": kind}).ready()
+
+    ready(was).create(SOURCE)
+    with pytest.raises(BackendInvalid, match=f"1 volumes in {group} are not {becomes}, such as volume-{SOURCE.id}"):
+        ready(becomes)
+    assert ready("auto").has_volume(SOURCE)
+    clear(group)
 
 
 def test_snapshots_are_managed_with_their_volume_only(thick: LvmBackend) -> None:

@@ -15,7 +15,7 @@ from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Owner
 from volumed_drivers.lvm.commands import LogicalVolume
 from volumed_drivers.lvm.governor import SPACING, WINDOW, Governor
-from volumed_drivers.lvm.names import Names, owner_of, parsed
+from volumed_drivers.lvm.names import Names, owner_of, parsed, told
 from volumed_drivers.lvm.thick import region_size
 from volumed_drivers.lvm.thin import CHUNK, MOST_METADATA, OF_CHUNK, pool_sizes
 
@@ -56,6 +56,22 @@ def test_two_ways_to_the_rights_are_one_too_many(tmp_path: Path) -> None:
 def test_a_name_says_what_it_is_of(name: str, kind: str, its_id: str | None) -> None:
     assert parsed(name) == (kind, its_id)
     assert not name.startswith("snapshot"), "LVM keeps these for itself"
+
+
+def test_what_has_a_name_of_others_is_what_its_tags_say() -> None:
+    tags = frozenset({NAMES.mark, "volumed.volume=a-1", "volumed.formerly=theirs"})
+    assert told("theirs", tags, ["theirs"]) == ("volume", "a-1")
+    assert told("theirs", frozenset({"volumed.snapshot=s-1"}), ["theirs"]) == ("snapshot", "s-1")
+    assert told("half-made-pool", frozenset({NAMES.mark}), ["half-made-pool"]) == ("temporary", None)
+
+
+def test_while_a_volume_is_exchanged_the_old_one_is_the_volume_and_the_new_one_nothing() -> None:
+    final, old, new = NAMES.volume("a-1"), NAMES.replaced("a-1"), NAMES.reverted("a-1")
+    none: frozenset[str] = frozenset()
+    assert [told(each, none, [old, new]) for each in (old, new)] == [("volume", "a-1"), None]
+    assert told(old, none, [old, final]) == ("temporary", "a-1")
+    assert told(new, none, [new, final]) == ("temporary", "a-1")
+    assert told(new, none, [new]) == ("temporary", "a-1")
 
 
 @pytest.mark.parametrize("bad", ["", "-a", "a/b", "a b", "a" * 101, "..", "ä"])

@@ -66,7 +66,11 @@ class DataCheck:
         yield from self._missing(found, rows)
         known = rows.busy | rows.unpurged
         remaining = [(each, each.id) for each in audited if each.kind == "remains" and each.id is not None]
-        yield from (self._remains(each, volume_id) for each, volume_id in remaining if volume_id not in known)
+        for each, volume_id in remaining:
+            if volume_id in rows.volumes and volume_id not in known:
+                yield self._only_copy(each, volume_id)
+            elif volume_id not in known:
+                yield self._remains(each, volume_id)
 
     def _rows(self) -> _Rows:
         with self._database.snapshot() as tx:
@@ -115,6 +119,23 @@ class DataCheck:
         evidence = f"{left.where} ({left.detail}) is left of a volume, and no operation of {self._host} purges it"
         args = arguments("", 0, {}, None, left.detail)
         return purge_case(self._host, "data.remains", ("remains", left.where), volume_id, evidence, args)
+
+    def _only_copy(self, left: Leftover, volume_id: str) -> Case:
+        """Rows that were restored from a time before the delete want it back, and to purge it would be for good."""
+        finding = Finding(
+            kind="data.remains",
+            subject_type="remains",
+            subject=left.where,
+            evidence=(
+                f"{left.where} ({left.detail}) is left of the deleted volume {volume_id}, which has a row on"
+                f" {self._host}, as after a restore of the database: bring it back there, or delete the volume"
+            ),
+            repair=None,
+            host=self._host,
+            volume_id=volume_id,
+            locks=(volume_id, export_lock(volume_id)),
+        )
+        return Case(finding)
 
     def _missing(self, found: Iterable[Leftover], rows: _Rows) -> Iterator[Case]:
         seen = {(each.kind, each.id): each for each in found}

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from volumed.db import attachments, snapshots, volumes
 from volumed.model import attached
+from volumed.model.errors import BackendInvalid
 from volumed.model.records import Json, Operation
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -20,13 +21,19 @@ from volumed.volume.work import SnapshotWork, VolumeWork, read_snapshot, read_vo
 
 @dataclass(frozen=True)
 class AskForVolume:
-    """Ask whether the volume is there, whole and as large as its row says. Changes nothing."""
+    """Ask whether the volume is there, whole and as large as its row says. Changes nothing.
+
+    One whose extend failed stays what it is while it is not: only the extend, done again, makes it whole.
+    """
 
     backend: Backend
     name: str = "ask"
 
     def do(self, work: VolumeWork) -> None:
         work.is_whole = self.backend.driver.has_volume(volume_ref(work.volume))
+        if not work.is_whole and work.volume.status == VolumeStatus.ERROR_EXTENDING:
+            reason = "its extend is not finished, or its data are gone: retry the extend, or delete the volume"
+            raise BackendInvalid(backend=self.backend.host, what=f"to reset volume {work.volume.id}", reason=reason)
 
     def undo(self, work: VolumeWork) -> None:
         """There is nothing to undo."""

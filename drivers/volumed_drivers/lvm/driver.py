@@ -30,7 +30,7 @@ from volumed.driver.registry import Setup, load_target
 from volumed_drivers.lvm import managing
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
 from volumed_drivers.lvm.governor import Governor
-from volumed_drivers.lvm.names import UNREADY, Names, owner_of, parsed
+from volumed_drivers.lvm.names import UNREADY, Names, meant, owner_of, parsed, told
 from volumed_drivers.lvm.options import OPTIONS
 from volumed_drivers.lvm.site import Site
 from volumed_drivers.lvm.thick import Thick
@@ -164,8 +164,10 @@ class LvmDriver:
         return self._target.exports()
 
     def audit(self) -> Sequence[Leftover]:
-        ours = [found for found in self._lvm.look().volumes.values() if self._is_ours(found)]
-        return [self._leftover(found) for found in ours] + list(self._target.audit())
+        volumes = self._lvm.look().volumes
+        ours = [(found, told(found.name, found.tags, volumes)) for found in volumes.values() if self._is_ours(found)]
+        data = [self._leftover(found, *what) for found, what in ours if what is not None]
+        return data + list(self._target.audit())
 
     def remove_leftover(self, leftover: Leftover) -> None:
         if leftover.kind == "export":
@@ -184,6 +186,8 @@ class LvmDriver:
                 self._thick.purge(resource_id, unwatched)
         elif kind == "remains" and resource_id is not None:
             self._thick.purge(resource_id, unwatched)
+        elif resource_id is None and meant(found.tags):
+            managing.unmark(self._site, found, leftover.where)
         else:
             self._site.remove(name, leftover.where)
 
@@ -251,8 +255,14 @@ class LvmDriver:
 
     def _chosen(self, group: Group) -> Thin | Thick:
         kind, thin = self._setup.options.lvm_type, Thin(self._site, self._pool, self._governor)
+        ours = [each for each in group.volumes.values() if self._is_ours(each) and parsed(each.name)[0] == "volume"]
         if kind == "auto":
-            kind = "thin" if self._pool in group.volumes or not group.volumes else "thick"
+            is_thin = bool(ours[0].pool) if ours else self._pool in group.volumes or not group.volumes
+            kind = "thin" if is_thin else "thick"
+        if others := [each.name for each in ours if bool(each.pool) != (kind == "thin")]:
+            # They would be grown, cleared and removed as what they are not.
+            reason = f"{len(others)} volumes in {self._lvm.group} are not {kind}, such as {others[0]}"
+            raise BackendInvalid(backend=self._setup.backend, what=f"lvm_type = {kind}", reason=reason)
         return thin if kind == "thin" else self._thick
 
     def _is_tgt(self) -> bool:
@@ -274,8 +284,7 @@ class LvmDriver:
     def _is_ours(self, found: LogicalVolume) -> bool:
         return self._names.mark in found.tags and found.segtype != "thin-pool"
 
-    def _leftover(self, found: LogicalVolume) -> Leftover:
-        kind, resource_id = parsed(found.name)
+    def _leftover(self, found: LogicalVolume, kind: str, resource_id: str | None) -> Leftover:
         if UNREADY in found.tags:
             kind = "temporary"
         # The size of a thick snapshot is that of the room for changes.

@@ -5,6 +5,7 @@ A reference is ``{"source-name": NAME}``, a name in the volume group, as Cinder 
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Manageable, Reference
@@ -74,19 +75,30 @@ def take(site: Site, found: LogicalVolume, name: str, what: str) -> None:
 def give(site: Site, name: str, what: str) -> None:
     """Call it what it was called before, and take our marks off; an absent one is fine. ``BackendBusy``."""
     found = taken(site, site.lvm.look(), name)
-    ours = [] if found is None else sorted(tag for tag in found.tags if tag.startswith("volumed"))
-    if found is None or not ours:
+    if found is None or not _marks(found):
         return
     site.refuse_open(found, what)
-    former = next((tag.removeprefix(FORMERLY) for tag in ours if tag.startswith(FORMERLY)), found.name)
+    former = next((tag.removeprefix(FORMERLY) for tag in _marks(found) if tag.startswith(FORMERLY)), found.name)
     try:
         if former != found.name:
             site.rename(found.name, former)
-        words = [word for tag in ours for word in ("--deltag", tag)]
-        site.lvm.change("unmark", "lvchange", "-y", *words, site.path(former))
+    except Refused as refused:
+        raise site.failed(what, refused) from refused
+    unmark(site, replace(found, name=former), what)
+
+
+def unmark(site: Site, found: LogicalVolume, what: str) -> None:
+    """Take our marks off: it is what it was before, and nothing of ours."""
+    words = [word for tag in _marks(found) for word in ("--deltag", tag)]
+    try:
+        site.lvm.change("unmark", "lvchange", "-y", *words, site.path(found.name))
     except Refused as refused:
         raise site.failed(what, refused) from refused
     site.lvm.forget()
+
+
+def _marks(found: LogicalVolume) -> list[str]:
+    return sorted(tag for tag in found.tags if tag.startswith("volumed"))
 
 
 def _described(site: Site, group: Group, found: LogicalVolume, pool: str | None) -> Manageable:

@@ -5,6 +5,7 @@ for itself. Source: lvm(8), "Valid names".
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -71,6 +72,21 @@ class Names:
         return resource_id
 
 
+def told(name: str, tags: frozenset[str], names: Collection[str]) -> tuple[str, str | None] | None:
+    """Kind and id of what is called ``name`` beside ``names``, as ``parsed`` says, but for what is on its way.
+
+    What is being taken over, or given back, has a name of others and is what its tags say. While a revert exchanges a
+    volume for another one, the old one is the volume, and the new one is nothing yet.
+    """
+    kind, resource_id = parsed(name)
+    if resource_id is None:
+        return meant(tags) or (kind, None)
+    is_exchanged = f"volume-{resource_id}" not in names and f"volumed-old-{resource_id}" in names
+    if is_exchanged and name == f"volumed-old-{resource_id}":
+        return "volume", resource_id
+    return None if is_exchanged and name == f"volumed-revert-{resource_id}" else (kind, resource_id)
+
+
 def parsed(name: str) -> tuple[str, str | None]:
     """Kind (as in ``Leftover``) and id of what is called ``name``; else it is a temporary without an id."""
     for beginning, kind in _KINDS.items():
@@ -84,6 +100,16 @@ def resource_tag(name: str) -> str | None:
     """The tag that says which volume or snapshot what is called ``name`` is."""
     kind, resource_id = parsed(name)
     return None if resource_id is None else f"volumed.{kind}={resource_id}"
+
+
+def meant(tags: frozenset[str]) -> tuple[str, str] | None:
+    """Kind and id of what a logical volume with another's name is taken over as, or was until now, by its tags."""
+    for kind in ("volume", "snapshot"):
+        beginning = f"volumed.{kind}="
+        for tag in sorted(tags):
+            if tag.startswith(beginning):
+                return kind, tag.removeprefix(beginning)
+    return None
 
 
 def owner_of(tags: frozenset[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from volumed.driver.errors import BackendFull, BackendInvalid, BackendUnreachabl
 from volumed.driver.interface import Progress, Remains
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
 from volumed_drivers.lvm.governor import Governor
+from volumed_drivers.lvm.names import FORMERLY
 from volumed_drivers.lvm.site import Site
 
 MIB = 1024**2
@@ -133,10 +134,19 @@ class Thin:
                 group = self._site.lvm.look()
             if name not in group.volumes:
                 self._site.rename(new, name)
-                self._site.lvm.change("tag", "lvchange", "-y", *self._site.labels(name), self._site.path(name))
+            self._label(group, name, old)
         except Refused as refused:
             raise self._site.failed(what, refused) from refused
         self._site.remove(old, what)
+
+    def _label(self, group: Group, name: str, old: str) -> None:
+        """Have the new volume's tags be what the old one's were: what it was called before it was managed is in one."""
+        formerly = {tag for tag in group.volumes[old].tags if tag.startswith(FORMERLY)}
+        found = group.volumes.get(name)
+        wanted = sorted({*self._site.names.tags(name), *formerly} - (found.tags if found else set()))
+        words = [word for tag in wanted for word in ("--addtag", tag)]
+        if words:
+            self._site.lvm.change("tag", "lvchange", "-y", *words, self._site.path(name))
 
     def is_whole(self, found: LogicalVolume, size: int) -> bool:
         return found.pool == self._pool and found.size >= size

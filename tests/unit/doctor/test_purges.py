@@ -85,3 +85,12 @@ def test_remains_that_nobody_knows_are_found_unless_they_are_in_work(ward: "Ward
     assert (finding.kind, finding.volume_id) == ("data.remains", left)
     assert ward.repair(finding).state == "succeeded"
     assert ([each.state for each in purges(ward)], ward.found()) == (["queued"], [])
+
+
+def test_remains_of_a_volume_that_has_a_row_again_are_told_and_kept(ward: "Ward") -> None:
+    left = leave(ward)
+    ward.volume(id=left, made=False)
+    (finding,) = [each for each in ward.backend.look() if each.kind == "data.remains"]
+    assert (finding.volume_id, finding.repair) == (left, None)
+    ward.repair_all()
+    assert purges(ward) == []
