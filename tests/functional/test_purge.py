@@ -131,3 +131,18 @@ def test_the_doctor_has_remains_purged_that_nobody_knows(fleet: Fleet) -> None:
     fleet.rest.post("/doctor", json={"repair": {"finding": found["id"]}}).raise_for_status()
     fleet.until(lambda: not path.exists())
     purge_once(fleet, left, "succeeded")
+
+
+def test_a_cascade_gives_back_what_each_project_pays_for(fleet: Fleet) -> None:
+    """A snapshot is charged to whoever takes it, as an administrator may of another project's volume."""
+    with fleet.daemon.session(user="tenant", project="tenant") as tenant:
+        volume_id = tenant.make_volume()
+        before = fleet.in_use("snapshots")
+        made = fleet.rest.post("/snapshots", json={"snapshot": {"volume_id": volume_id}}).json()["snapshot"]["id"]
+        fleet.rest.wait_for_status(f"/snapshots/{made}", "available")
+        assert fleet.in_use("snapshots") == before + 1
+        assert tenant.delete(f"/volumes/{volume_id}", params={"cascade": "true"}).status_code == 202
+        tenant.wait_until_gone(f"/volumes/{volume_id}")
+        used = tenant.get("/os-quota-sets/tenant", params={"usage": "true"}).json()["quota_set"]
+        assert (fleet.in_use("snapshots"), used["snapshots"]["in_use"], used["volumes"]["in_use"]) == (before, 0, 0)
+    assert findings(fleet) == []

@@ -12,6 +12,9 @@ import orjson
 from volumed.api.request import ApiRequest
 from volumed.model.errors import Invalid, InvalidField
 
+#: Objects and lists within each other in a body. orjson reads more than it writes, and what is kept is shown again.
+DEEPEST = 32
+
 #: Characters of a refused value that are repeated to the client.
 SHOWN = 120
 
@@ -49,9 +52,19 @@ class BodySchema:
 def parsed(req: ApiRequest) -> Any:
     """The body as JSON. Raises ``Invalid`` when it is none."""
     try:
-        return orjson.loads(req.body)
+        body = orjson.loads(req.body)
     except orjson.JSONDecodeError as error:
         raise Invalid(reason=f"The body is not JSON in UTF-8: {error}") from None
+    if _is_deeper(body, DEEPEST):
+        raise Invalid(reason=f"The body is nested deeper than {DEEPEST} levels.")
+    return body
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _field(error: Any) -> str:

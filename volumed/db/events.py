@@ -150,10 +150,16 @@ def _take_counter(tx: Connection) -> int:
 _GIVE_POSITION = update(events).where(events.c.id == bindparam("numbered")).values(position=bindparam("place"))
 
 
+#: A number of a resource is never higher than its event's position, so behind what is forgotten no number comes again.
 _INSERT = insert(events).values(
-    sequence=select(func.coalesce(func.max(events.c.sequence), 0) + 1)
-    .where(events.c.resource_id == bindparam("numbered_resource"))
-    .scalar_subquery(),
+    sequence=func.coalesce(
+        select(func.max(events.c.sequence))
+        .where(events.c.resource_id == bindparam("numbered_resource"))
+        .scalar_subquery(),
+        select(event_positions.c.forgotten).scalar_subquery(),
+        0,
+    )
+    + 1,
     created_at=now(),
     published=False,
 )

@@ -31,8 +31,10 @@ def _take_turn(tx: Connection, task: str, holder: str, seconds: float) -> bool:
 
 
 def _lead(tx: Connection, task: str, holder: str, seconds: float) -> bool:
+    """A term that ends later than any can was begun before a clock was set back."""
     until = now() + int(seconds * SECOND)
-    return _take(tx, task, holder, until, or_(leaders.c.holder == holder, leaders.c.until < now()))
+    is_over = or_(leaders.c.until < now(), leaders.c.until > until + SECOND)
+    return _take(tx, task, holder, until, or_(leaders.c.holder == holder, is_over))
 
 
 def _take(tx: Connection, task: str, holder: str, until: ColumnElement[int], may: ColumnElement[bool]) -> bool:

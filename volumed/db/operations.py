@@ -7,7 +7,7 @@ its beginning: what a lost worker wrote before it is rolled back with it.
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -192,6 +192,12 @@ def due(tx: Connection, queue: str, worker: str, age: float, limit: int = 500) -
         .limit(limit)
     )
     return [Due(*row) for row in tx.execute(wanted)]
+
+
+def due_again(tx: Connection, ids: Collection[str]) -> list[Due]:
+    """The same of operations that are ours already and that nobody runs."""
+    wanted = select(operations.c.id, operations.c.lane, operations.c.claims)
+    return [Due(*row) for row in tx.execute(wanted.where(operations.c.id.in_(list(ids))))]
 
 
 def _due(worker: str, age: float, rested: bool = False) -> Any:

@@ -52,8 +52,15 @@ def change(tx: Connection, type_id: str, **values: Any) -> None:
         raise _absent(type_id)
 
 
+def forget_quotas(tx: Connection, name: str) -> None:
+    """What projects might use of a type that is there no more; nobody uses any of it."""
+    resources = [f"{resource}_{name}" for resource in ("volumes", "gigabytes", "snapshots")]
+    tx.execute(delete(quotas).where(quotas.c.resource.in_(resources)))
+
+
 def rename_quotas(tx: Connection, name: str, new_name: str) -> None:
-    """Let what projects use of a type, and may use, follow its new name."""
+    """Let what projects use of a type, and may use, follow its new name, which no type has had since."""
+    forget_quotas(tx, new_name)
     for resource in ("volumes", "gigabytes", "snapshots"):
         renamed = update(quotas).where(quotas.c.resource == f"{resource}_{name}")
         tx.execute(renamed.values(resource=f"{resource}_{new_name}", updated_at=now()))

@@ -54,6 +54,9 @@ def remove(conf: cfg.ConfigOpts, database: Database, binary: str, host: str, is_
     ``is_lost``: it never comes back, and what it was asked for ends ``failed`` without it. Raises ``NotFound``,
     ``ServiceAlive``, and unless it is lost ``ServiceInUse`` for one that has volumes or work.
     """
+    is_forgotten = binary == VOLUME_BINARY and "@" in host and not _is_known(database, host)
+    if is_lost and is_forgotten and _live_in(database, host):
+        return f"{binary} on {host} was forgotten; {_end_all(conf, database, host)} operations have ended without it"
     with database.reading() as tx:
         service, age = services.find_with_age(tx, binary, host)
         waiting = operations.live_in(tx, host) if binary == VOLUME_BINARY else []
@@ -65,6 +68,8 @@ def remove(conf: cfg.ConfigOpts, database: Database, binary: str, host: str, is_
     ended = _end_all(conf, database, host) if binary == VOLUME_BINARY else 0
     if not database.write(services.remove, binary, host, service.incarnation):
         raise ServiceAlive(binary=binary, host=host, age=0)
+    if binary == VOLUME_BINARY:
+        ended += _end_all(conf, database, host)  # of a request that had seen the service, and was written since
     return f"{binary} on {host} is forgotten" + (f"; {ended} operations have ended without it" if ended else "")
 
 
@@ -96,6 +101,11 @@ def _end_all(conf: cfg.ConfigOpts, database: Database, host: str) -> int:
             break
         ended += len(done)
     return ended
+
+
+def _is_known(database: Database, host: str) -> bool:
+    with database.reading() as tx:
+        return services.is_known(tx, host)
 
 
 def _live_in(database: Database, host: str) -> list[str]:

@@ -100,11 +100,12 @@ class DeleteVolume:
         type_name = volume_types.name_of(tx, volume.volume_type_id)
         of_volume = quota_use.of_volume(volume.size, type_name)
         stays = self._count_until_purged and work.remains is not None
-        use = Counter({} if stays else of_volume)
+        use = {volume.project_id: Counter({} if stays else of_volume)}
         for snapshot in going:
-            use.update(quota_use.of_snapshot(snapshot.size, type_name, self._count_snapshot_gigabytes))
-        if use:
-            quotas.adjust(tx, volume.project_id, quota_use.negative(use))
+            of_snapshot = quota_use.of_snapshot(snapshot.size, type_name, self._count_snapshot_gigabytes)
+            use.setdefault(snapshot.project_id, Counter()).update(of_snapshot)
+        for project_id in sorted(each for each in use if use[each]):
+            quotas.adjust(tx, project_id, quota_use.negative(use[project_id]))
         for snapshot in going:
             snapshots.remove(tx, snapshot.id)
             notifications.of_snapshot(tx, work.operation, snapshot, "delete.end", "deleted")

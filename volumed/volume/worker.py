@@ -203,12 +203,12 @@ class BackendWorker:
 
     def _look(self) -> None:
         age = self._conf.operations.sweep_age if self._looked else 0.0
+        dropped = self._engine.dropped()
         with self._database.reading() as tx:
-            due = operations.due(tx, self.host, self._incarnation, age)
+            due = list(operations.due(tx, self.host, self._incarnation, age))
+            due += operations.due_again(tx, dropped) if dropped else []
         for each in due:
             self._take_up(each)
-        for operation_id in self._engine.dropped():
-            self._lanes.wake(operation_id, SHORT)
         for operation_id in self.adoption.lost(LOST_AGE):
             self._lanes.wake(operation_id, SHORT)
         self._looked = True

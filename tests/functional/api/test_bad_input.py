@@ -93,6 +93,18 @@ def test_a_body_that_is_not_one_is_refused(api: Api, body: bytes) -> None:
         assert answer.status_code == 400, (method, path, answer.text)
 
 
+def test_a_body_that_is_nested_too_deep_is_refused(admin: Api, manager: PlayedManager) -> None:
+    """More could be read than can be written and shown again."""
+    volume_id = manager.available(admin)
+    connector: Any = {"host": "h"}
+    for _ in range(40):
+        connector = {"host": "h", "more": connector}
+    answer = admin.ask("POST", "/v3/attachments", {"attachment": {"volume_uuid": volume_id, "connector": connector}})
+    assert answer.status_code == 400, answer.text
+    assert "nested deeper than 32 levels" in answer.json["badRequest"]["message"]
+    assert manager.live() == []
+
+
 def test_a_body_has_a_limit(api: Api) -> None:
     body = orjson.dumps({"volume": {"size": 1, "description": "x" * 200_000}})
     answer = api.ask("POST", "/v3/volumes", body)

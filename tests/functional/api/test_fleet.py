@@ -54,6 +54,31 @@ def test_types(api: Api, admin: Api, manager: PlayedManager) -> None:
     admin.put(f"/v3/types/{default}", {"volume_type": {"name": "x"}}, expected=400)
 
 
+def test_a_type_may_be_called_as_one_that_is_gone_was(api: Api, admin: Api, manager: PlayedManager) -> None:
+    old = admin.post("/v3/types", {"volume_type": {"name": "gold"}}, 200)["volume_type"]["id"]
+    volume_id = manager.available(api, volume_type="gold")
+    admin.put("/v3/os-quota-sets/p1", {"quota_set": {"volumes_gold": 1}})
+    api.delete(f"/v3/volumes/{volume_id}")
+    manager.finish_all()
+    admin.delete(f"/v3/types/{old}")
+    new = admin.post("/v3/types", {"volume_type": {"name": "silver"}}, 200)["volume_type"]["id"]
+    manager.available(api, volume_type="silver")
+    admin.put(f"/v3/types/{new}", {"volume_type": {"name": "gold"}})
+    told = admin.get("/v3/os-quota-sets/p1?usage=true")["quota_set"]["volumes_gold"]
+    assert (told["in_use"], told["limit"]) == (1, -1)
+
+
+def test_an_operation_tells_a_project_nothing_of_backends(api: Api, admin: Api) -> None:
+    admin.post("/v3/types", {"volume_type": {"name": "gold", "extra_specs": {"backend": "secret"}}}, 200)
+    answer = api.ask("POST", "/v3/volumes", {"volume": {"size": 1, "volume_type": "gold"}})
+    path = f"/v3/operations/{answer.headers['Volumed-Operation-Id']}"
+    told, known = (each.get(path)["operation"]["args"] for each in (api, admin))
+    assert known["extra_specs"] == {"backend": "secret"}
+    assert "source_host" in known
+    assert known.items() > told.items()
+    assert not {"extra_specs", "source_host"} & told.keys()
+
+
 def test_private_types_are_for_administrators(api: Api, admin: Api) -> None:
     asked = {"name": "secret", "os-volume-type-access:is_public": False}
     made = admin.post("/v3/types", {"volume_type": asked}, 200)["volume_type"]

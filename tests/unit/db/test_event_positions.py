@@ -44,6 +44,19 @@ def test_an_event_is_read_once_it_is_numbered(database: Database) -> None:
         assert events.positions(tx) == Positions(last=3, forgotten=0)
 
 
+def test_no_number_of_a_resource_comes_again_once_its_events_are_forgotten(database: Database) -> None:
+    """A listener drops what has a number that it has seen."""
+    told(database, "b", "a", "a", "a")
+    database.write(events.number)
+    with database.engine.begin() as tx:
+        tx.execute(text("UPDATE events SET created_at = 0, published = true"))
+    assert database.write(events.prune, 1.0) == 4
+    told(database, "a", "a", "b")
+    database.write(events.number)
+    numbers = [(each.resource_id, each.sequence) for each in read(database, position=4)]
+    assert numbers == [("a", 5), ("a", 6), ("b", 5)]
+
+
 def test_an_event_that_commits_late_is_behind_what_was_read_before(database: Database) -> None:
     """Ids as PostgreSQL gives them: the lower one becomes visible last. Nobody who has read the higher one loses it."""
     told(database, "a", "b")

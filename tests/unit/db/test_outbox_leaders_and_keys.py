@@ -61,6 +61,12 @@ def test_the_leader_stays_it_until_it_is_silent(database: Database) -> None:
     assert leaders.lead(database, "another task", "first", 60)
 
 
+def test_a_term_that_was_begun_before_the_clock_was_set_back_is_over(database: Database) -> None:
+    assert leaders.lead(database, "task", "first", 7200)
+    assert leaders.lead(database, "task", "second", 60)
+    assert not leaders.lead(database, "task", "first", 60)
+
+
 def test_a_turn_is_taken_by_whoever_asks_first_when_it_is_time(
     database: Database, at_once: Callable[..., list[Any]]
 ) -> None:

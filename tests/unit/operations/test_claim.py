@@ -33,6 +33,15 @@ def test_a_queued_operation_is_claimed_once(database: Database, queued: Callable
     assert claim(database, operation_id, "worker-1") is None
 
 
+def test_what_is_taken_up_again_keeps_its_lane_and_its_claims(database: Database, queued: Callable[..., str]) -> None:
+    long, short, other = queued(lane="long"), queued(), queued()
+    claim(database, long, "worker-1")
+    with database.reading() as tx:
+        due = {each.id: (each.lane, each.claims) for each in operations.due_again(tx, [long, short])}
+    assert due == {long: ("long", 1), short: ("short", 0)}
+    assert other not in due
+
+
 def test_of_sixteen_threads_one_gets_it(database: Database, queued: Callable[..., str]) -> None:
     operation_id = queued()
     got = []

@@ -189,6 +189,7 @@ def _remove(tx: Connection, known: VolumeType) -> None:
         volume_types.remove(tx, known.id)
     except IntegrityError as error:  # a create was quicker
         raise in_use from error
+    volume_types.forget_quotas(tx, known.name)
 
 
 def _change_specs(tx: Connection, type_id: str, change: Callable[[Specs], Specs]) -> None:

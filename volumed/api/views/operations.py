@@ -5,6 +5,9 @@ from typing import Any
 from volumed.api.moments import spelled
 from volumed.model.records import Event, Json, Operation
 
+#: Arguments that are about backends: elsewhere only an administrator sees the same (host, extra specs).
+OPERATORS_ONLY = frozenset({"extra_specs", "host", "source_host", "storage_id"})
+
 
 def summary(operation: Operation) -> dict[str, Any]:
     """What became of a request, without the steps."""
@@ -31,7 +34,7 @@ def summary(operation: Operation) -> dict[str, Any]:
 def detail(operation: Operation, shows_queue: bool) -> dict[str, Any]:
     """With its steps; ``shows_queue``: also which service has it and where it was tried."""
     told = summary(operation) | {
-        "args": operation.args,
+        "args": operation.args if shows_queue else _of_a_project(operation.args),
         "attempt": operation.attempt,
         "timeline": [_step(entry) for entry in operation.timeline],
     }
@@ -45,6 +48,10 @@ def detail(operation: Operation, shows_queue: bool) -> dict[str, Any]:
             "tried": operation.tried,
         }
     return told
+
+
+def _of_a_project(args: Json) -> Json:
+    return {name: value for name, value in args.items() if name not in OPERATORS_ONLY}
 
 
 def event(told: Event) -> dict[str, Any]:
