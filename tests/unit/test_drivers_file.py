@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -65,6 +66,46 @@ def test_the_storage_id_survives_and_differs_between_pools(tmp_path: Path) -> No
         driver.do_setup()
         ids.append(driver.capabilities().pools[0].storage_id)
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_pool_whose_file_system_is_not_mounted_is_away_and_not_empty(tmp_path: Path) -> None:
+    """What is there then is the folder below."""
+    backend = FileBackend(tmp_path, "fake", Local())
+    driver = backend.driver()
+    driver.do_setup()
+    driver.create(SOURCE)
+    pool = tmp_path / "pool"
+    really = pool.rename(tmp_path / "mounted")
+    pool.mkdir()
+    calls: list[Callable[[], object]] = [
+        lambda: driver.delete(SOURCE),
+        lambda: driver.create(COPY),
+        driver.audit,
+        backend.driver().do_setup,
+    ]
+    for call in calls:
+        with pytest.raises(BackendUnreachable, match=f"the pool {pool} has no mark.*is its file system mounted"):
+            call()
+    assert list(pool.iterdir()) == []
+    other = FileBackend(tmp_path / "other", "fake", Local(), options={"file_pool_path": str(pool)})
+    other.driver().do_setup()
+    with pytest.raises(BackendUnreachable, match=f"the pool {pool} is storage .*, and was storage"):
+        backend.driver().do_setup()
+    (pool / ".volumed-owner").unlink()
+    pool.rmdir()
+    really.rename(pool)
+    backend.driver().do_setup()
+    driver.delete(SOURCE)
+    assert names(pool) == set()
+
+
+def test_a_folder_with_names_as_ours_and_no_mark_is_not_claimed(tmp_path: Path) -> None:
+    """A share of Cinder's, say: all of it would be volumes that no row knows."""
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "volume-theirs").touch()
+    with pytest.raises(BackendInvalid, match="it holds volume-theirs"):
+        FileBackend(tmp_path, "fake", Local()).driver().do_setup()
+    assert [path.name for path in (tmp_path / "pool").iterdir()] == ["volume-theirs"]
 
 
 def test_a_new_volume_takes_no_space(driver: FileDriver, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Turns rows into the values a driver is told, and knows nothing of RPC or of how operations are claimed.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from volumed.db import attachments
@@ -16,12 +17,16 @@ __all__ = ["Backend", "access_of", "accesses_of", "snapshot_ref", "volume_ref"]
 
 @dataclass(frozen=True)
 class Backend:
-    """``host`` is ``host@backend``; ``export_on_create``: a volume is exported from its creation on."""
+    """``host`` is ``host@backend``; ``export_on_create``: a volume is exported from its creation on.
+
+    ``storages``: ids of what the driver serves, from when it is up.
+    """
 
     host: str
     driver: Driver
     database: Database
     export_on_create: bool
+    storages: Collection[str] = ()
 
     def accesses_to(self, volume_id: str) -> list[Access]:
         """Who may reach the volume now, by its attachments; read under the lock of its export."""

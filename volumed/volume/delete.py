@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from volumed.db import quotas, snapshots, volume_types, volumes
 from volumed.model import quota_use
+from volumed.model.errors import BackendUnreachable
 from volumed.model.records import Json, Operation, Snapshot
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -48,12 +49,24 @@ class RemoveSnapshots(OneWay):
 
 @dataclass(frozen=True)
 class Remove(OneWay):
-    """Remove the volume; an absent one is fine. What remains of it is purged by an operation of its own."""
+    """Remove the volume; an absent one is fine. What remains of it is purged by an operation of its own.
+
+    One that is on another storage than the driver serves now (another pool or folder was configured) is not absent:
+    only force leaves its data there.
+    """
 
     backend: Backend
     name: str = "remove"
 
     def do(self, work: VolumeWork) -> None:
+        storage_id, served = work.volume.storage_id, ", ".join(sorted(self.backend.storages))
+        is_served = not served or storage_id is None or storage_id in self.backend.storages
+        if not is_served and not work.operation.args.get("force"):
+            reason = (
+                f"volume {work.volume.id} is on storage {storage_id}, and this service serves {served} now:"
+                " configure that again, or delete the volume by force and leave its data there"
+            )
+            raise BackendUnreachable(backend=self.backend.host, reason=reason)
         work.remains = self.backend.driver.delete(volume_ref(work.volume))
 
 

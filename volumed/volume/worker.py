@@ -82,7 +82,8 @@ class BackendWorker:
         folder = state_path / "locks"
         self._locks = NodeLocks(folder)
         self._driver = _driver(conf, name, database, state_path)
-        self._backend = Backend(self.host, self._driver, database, conf[name].export_on_create)
+        self._storages: set[str] = set()
+        self._backend = Backend(self.host, self._driver, database, conf[name].export_on_create, self._storages)
         self.examiner = make_examiner(self.host, self._driver, database, self._locks, self._backend.export_on_create)
         self._startup = Startup(self.host, self._driver, self._ready)
         pools = PoolEvents(database, self.host)
@@ -151,6 +152,7 @@ class BackendWorker:
         """
         for pool in self._driver.capabilities().pools:
             self._database.write(pools.ensure, pool.storage_id)
+            self._storages.add(pool.storage_id)
         self._locks.tidy()
         self._lanes.start()
         self._reporter.start()

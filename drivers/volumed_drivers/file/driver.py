@@ -61,7 +61,8 @@ class FileDriver:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._pool = Pool(Path(setup.options.file_pool_path or setup.state_path / "pool"), setup.owner, setup.host)
+        path = Path(setup.options.file_pool_path or setup.state_path / "pool")
+        self._pool = Pool(path, setup.owner, setup.host, setup.state_path / "claimed-pool")
         self._target = load_target(setup)
         self._reflink = False
 
@@ -100,6 +101,7 @@ class FileDriver:
         path = self._pool.volume(volume)
         with self._translated(f"volume {volume.id}"):
             if _size(path) < volume.size * GIB:
+                self._pool.confirm()
                 crash_point("file.create.before")
                 _grow(path, volume.size * GIB, os.O_CREAT)
                 self._pool.settle()
@@ -351,6 +353,10 @@ class FileDriver:
     def _missing(self, what: str) -> BackendError:
         if not self._pool.path.is_dir():
             return BackendUnreachable(backend=self._setup.backend, reason=f"{self._pool.path} is gone")
+        try:
+            self._pool.confirm()
+        except BackendError as error:
+            return error
         return BackendNotFound(what=what, backend=self._setup.backend)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from volumed.driver.crash import crash_point
-from volumed.driver.errors import BackendInvalid
+from volumed.driver.errors import BackendInvalid, BackendUnreachable
 from volumed.driver.interface import Leftover, Owner, SnapshotRef, VolumeRef
 
 OWNER_FILE = ".volumed-owner"
@@ -30,21 +30,33 @@ _NAME = re.compile(r"(?P<part>\.)?(?P<kind>volume|snapshot)-(?P<id>[^/]+?)(?(par
 class Pool:
     """One folder of sparse files that belongs to one backend of one deployment."""
 
-    def __init__(self, path: Path, owner: Owner, host: str) -> None:
-        """``host`` is the node that we are on: a folder may be claimed by several of them at once."""
+    def __init__(self, path: Path, owner: Owner, host: str, note: Path) -> None:
+        """``host`` is the node that we are on: a folder may be claimed by several of them at once.
+
+        ``note``: a file of this node that says which storage was claimed, and where.
+        """
         self.path = path
         self._host = host
+        self._note = note
         self.storage_id = ""
         self._owner = owner
         self._used = 0
         self._used_until = 0.0
 
     def claim(self) -> None:
-        """Make the folder, and mark it as ours. Raises ``BackendInvalid`` naming the owner when it is another's."""
+        """Make the folder, and mark it as ours. Raises ``BackendInvalid`` naming the owner when it is another's.
+
+        ``BackendUnreachable`` where it is not the one that was claimed before: its file system is not mounted.
+        """
         crash_point("file.pool.before")
         self.path.mkdir(parents=True, exist_ok=True)
         crash_point("file.pool.after")
-        found = self._read_owner() or self._write_owner()
+        known, found = self._noted(), self._read_owner()
+        if known is not None and (found is None or found["storage_id"] != known):
+            raise self._away(known, found)
+        if found is None:
+            self._refuse_names_like_ours()
+            found = self._write_owner()
         self._forget_draft()
         if (found["deployment"], found["backend"]) != (self._owner.deployment, self._owner.backend):
             raise BackendInvalid(
@@ -53,6 +65,14 @@ class Pool:
                 reason=f"it belongs to backend {found['backend']} of deployment {found['deployment']}",
             )
         self.storage_id = found["storage_id"]
+        if known is None:
+            self._take_note()
+
+    def confirm(self) -> None:
+        """Raise ``BackendUnreachable`` unless the folder is the one that was claimed: else nothing missing is gone."""
+        found = self._read_owner()
+        if found is None or found["storage_id"] != self.storage_id:
+            raise self._away(self.storage_id, found)
 
     def volume(self, volume: VolumeRef) -> Path:
         return self._file("volume", volume.id)
@@ -92,7 +112,10 @@ class Pool:
         crash_point("file.remove.temporary")
         was_there = unlink(final)
         crash_point("file.remove.note")
-        return unlink(self.note(final)) or was_there or temporary_was_there
+        found = unlink(self.note(final)) or was_there or temporary_was_there
+        if not found:
+            self.confirm()
+        return found
 
     def used_bytes(self) -> int:
         """Bytes that our files take, measured now and then: a folder of 10,000 files is not read at each report."""
@@ -105,6 +128,7 @@ class Pool:
 
     def contents(self) -> Iterator[Leftover]:
         """Every volume, snapshot and temporary in the folder."""
+        self.confirm()
         for entry in os.scandir(self.path):
             match = _NAME.fullmatch(entry.name)
             if match:
@@ -125,6 +149,35 @@ class Pool:
         if not resource_id or "/" in resource_id or "\0" in resource_id:
             raise BackendInvalid(backend=self._owner.backend, what=f"{kind} {resource_id!r}", reason="not an id")
         return self.path / f"{kind}-{resource_id}"
+
+    def _away(self, known: str, found: dict[str, str] | None) -> BackendUnreachable:
+        there = "has no mark" if found is None else f"is storage {found['storage_id']}"
+        reason = f"the pool {self.path} {there}, and was storage {known}: is its file system mounted?"
+        return BackendUnreachable(backend=self._owner.backend, reason=reason)
+
+    def _refuse_names_like_ours(self) -> None:
+        """They would be volumes of ours that no row knows."""
+        for entry in os.scandir(self.path):
+            if _NAME.fullmatch(entry.name):
+                reason = f"it holds {entry.name}, a name as ours are, and has no mark of ours ({OWNER_FILE})"
+                raise BackendInvalid(backend=self._owner.backend, what=f"the pool {self.path}", reason=reason)
+
+    def _noted(self) -> str | None:
+        """The storage that was claimed at this path."""
+        try:
+            path, _, storage_id = self._note.read_text().partition("\n")
+        except FileNotFoundError:
+            return None
+        return storage_id if path == str(self.path) else None
+
+    def _take_note(self) -> None:
+        draft = self._note.with_name(f"{self._note.name}.draft")
+        crash_point("file.noted.before")
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(f"{self.path}\n{self.storage_id}")
+        crash_point("file.noted.written")
+        os.replace(draft, self._note)
+        crash_point("file.noted.after")
 
     def _read_owner(self) -> dict[str, str] | None:
         try:
