@@ -8,6 +8,7 @@ before it looks. Knows rados and processes; knows nothing of images.
 import json
 import logging
 import os
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,12 @@ LOG = logging.getLogger(__name__)
 #: Seconds for which an address is refused; longer than anything waits in a cluster.
 REFUSED_FOR: Final = 3600
 
-#: Bytes of a note at most.
-_MOST: Final = 4096
+#: Connections of one process that a note has at most, the last ones; and bytes of a note.
+_CONNECTIONS: Final = 16
+_MOST: Final = 8192
+
+#: Whoever replaces itself (execve) keeps its number and its start, and nothing else.
+_IMAGE: Final = str(uuid.uuid4())
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -35,18 +40,19 @@ class Process:
     boot: str
     pid: int
     started: str
+    image: str
 
     @classmethod
     def ours(cls) -> "Process":
-        return cls(_BOOT.read_text().strip(), os.getpid(), _started(os.getpid()) or "")
+        return cls(_BOOT.read_text().strip(), os.getpid(), _started(os.getpid()) or "", _IMAGE)
 
     def is_of(self, other: "Process") -> bool:
         """Whether it is, or was, on the machine of the other's, since that was booted."""
         return self.boot == other.boot
 
     def lives(self) -> bool:
-        """Whether it does, as a process of this machine."""
-        return _started(self.pid) == self.started
+        """Whether it does, as a process of this machine, and as what it was."""
+        return _started(self.pid) == self.started and (self.pid != os.getpid() or self.image == _IMAGE)
 
 
 @dataclass(slots=True)
@@ -64,15 +70,19 @@ class Fence:
         """
         ours, name = Process.ours(), f"volumed.{self.owner.deployment}.{self.owner.backend}/client"
         found = _noted(rados, ioctx, name)
+        addresses: list[str] = []
         if found is not None:
-            process, address = found
+            process, addresses = found
             is_first = self._entered != os.getpid()
             if not process.is_of(ours) and not is_first:
-                reason = f"another machine, which is {self.owner.backend} too, has taken the pool over ({address})"
+                reason = f"another machine, which is {self.owner.backend} too, has taken the pool over ({addresses})"
                 raise BackendUnreachable(backend=backend, reason=reason)
             if not process.is_of(ours) or not process.lives():
-                _shut_out(backend, rados, cluster, address)
-        note = json.dumps({"address": cluster.get_addrs(), "process": asdict(ours)}).encode()
+                _shut_out(backend, rados, cluster, addresses)
+            if process != ours:
+                addresses = []
+        addresses = [*addresses, cluster.get_addrs()][-_CONNECTIONS:]
+        note = json.dumps({"addresses": addresses, "process": asdict(ours)}).encode()
         crash_point("rbd.client.before")
         try:
             ioctx.write_full(name, note)
@@ -84,10 +94,11 @@ class Fence:
         self._entered = os.getpid()
 
 
-def _noted(rados: Any, ioctx: Any, name: str) -> tuple[Process, str] | None:
+def _noted(rados: Any, ioctx: Any, name: str) -> tuple[Process, list[str]] | None:
+    """Who was here last, and the addresses of its connections."""
     try:
         told = json.loads(ioctx.read(name, _MOST))
-        return Process(**told["process"]), str(told["address"])
+        return Process(**told["process"]), [str(address) for address in told["addresses"]]
     except rados.ObjectNotFound:
         return None
     except (ValueError, KeyError, TypeError):
@@ -95,11 +106,12 @@ def _noted(rados: Any, ioctx: Any, name: str) -> tuple[Process, str] | None:
         return None
 
 
-def _shut_out(backend: str, rados: Any, cluster: Any, address: str) -> None:
-    """Nothing that it sent is done any more when this has returned, unless it is done already."""
+def _shut_out(backend: str, rados: Any, cluster: Any, addresses: list[str]) -> None:
+    """Nothing that was sent from there is done any more when this has returned, unless it is done already."""
     crash_point("rbd.shut_out.before")
     try:
-        cluster.blocklist_add(address, REFUSED_FOR)
+        for address in addresses:
+            cluster.blocklist_add(address, REFUSED_FOR)
     except rados.Error as error:
         if not errors.is_forbidden(error):
             raise
@@ -107,7 +119,7 @@ def _shut_out(backend: str, rados: Any, cluster: Any, address: str) -> None:
         return
     cluster.wait_for_latest_osdmap()  # an OSD that we ask from now on knows of it before it answers
     crash_point("rbd.shut_out.after")
-    LOG.info("%s: the client at %s, which is gone, is shut out", backend, address)
+    LOG.info("%s: the client at %s, which is gone, is shut out", backend, ", ".join(addresses))
 
 
 def _started(pid: int) -> str | None:

@@ -68,12 +68,17 @@ def shut_out() -> set[str]:
 
 def address_of(backend: Any) -> str:
     """Of the client that was here last, by its note in the pool."""
+    return addresses_of(backend)[-1]
+
+
+def addresses_of(backend: Any) -> list[str]:
+    """Of all connections of that process."""
     from tests.lab.ceph.cluster import command
 
     client = backend.client
     owner = f"{backend.owner.deployment}.{backend.setup().service}"
     words = ["rados", "-c", client.configuration, "--id", client.user, "-p", client.pool]
-    return str(json.loads(command(*words, "get", f"volumed.{owner}/client", "-"))["address"])
+    return [str(each) for each in json.loads(command(*words, "get", f"volumed.{owner}/client", "-"))["addresses"]]
 
 
 def test_an_image_that_a_killed_process_had_open_is_not_in_use(backend: Any) -> None:
@@ -93,6 +98,33 @@ def test_an_image_that_a_killed_process_had_open_is_not_in_use(backend: Any) -> 
     following.delete(SOURCE)
     following.purge(SOURCE, unwatched)
     assert not following.audit()
+
+
+def test_each_connection_of_a_killed_process_is_shut_out(backend: Any) -> None:
+    def reconnect(driver: Driver, stay: Callable[[], object]) -> None:
+        driver.close()
+        driver.has_volume(SOURCE)
+        stay()
+
+    with another_process(backend, reconnect):
+        dead = addresses_of(backend)
+    set_up(backend)
+    assert len(dead) == 2
+    assert set(dead) <= shut_out()
+
+
+def test_what_a_process_was_before_it_replaced_itself_is_shut_out(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number and its start are the same (execve), and what it had sent may wait."""
+    from volumed_drivers.rbd import fence
+
+    set_up(backend)
+    before = address_of(backend)
+    monkeypatch.setattr(fence, "_IMAGE", "another-image")
+    set_up(backend)
+    assert before in shut_out()
+    assert address_of(backend) not in shut_out()
 
 
 def test_a_process_that_lives_is_not_shut_out(backend: Any) -> None:
