@@ -351,8 +351,6 @@ class FileDriver:
         return BackendUnreachable(backend=backend, reason=f"{what}: {reason} ({self._pool.path})")
 
     def _missing(self, what: str) -> BackendError:
-        if not self._pool.path.is_dir():
-            return BackendUnreachable(backend=self._setup.backend, reason=f"{self._pool.path} is gone")
         try:
             self._pool.confirm()
         except BackendError as error:

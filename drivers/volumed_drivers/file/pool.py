@@ -151,7 +151,8 @@ class Pool:
         return self.path / f"{kind}-{resource_id}"
 
     def _away(self, known: str, found: dict[str, str] | None) -> BackendUnreachable:
-        there = "has no mark" if found is None else f"is storage {found['storage_id']}"
+        is_there = self.path.is_dir()
+        there = f"is storage {found['storage_id']}" if found else "has no mark" if is_there else "is gone"
         reason = f"the pool {self.path} {there}, and was storage {known}: is its file system mounted?"
         return BackendUnreachable(backend=self._owner.backend, reason=reason)
 
