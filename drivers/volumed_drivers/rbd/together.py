@@ -54,7 +54,7 @@ class Together:
             self._next = _Change()
         try:
             self._write(ours.entries, ours.waits)
-        except Exception as error:
+        except BaseException as error:  # whoever waits hears of it, whatever it is
             ours.error = error
         finally:
             ours.is_over = True
@@ -65,4 +65,4 @@ class _Change:
         self.entries: dict[str, bytes | None] = {}
         self.waits = False
         self.is_over = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
