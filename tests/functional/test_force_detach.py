@@ -55,6 +55,22 @@ def test_a_detach_that_waits_is_forced(fleet: Fleet) -> None:
     assert fleet.operation("attachment.detach")["state"] == "succeeded"
 
 
+def test_a_reconnection_that_fails_needs_a_detach_yet(fleet: Fleet) -> None:
+    """Whoever was connected before may be logged in still; without its row nobody could put it out."""
+    volume = fleet.available()
+    assert fleet.attach(volume).status_code == 200
+    path = f"/attachments/{attachment_of(fleet, volume)}"
+    assert fleet.rest.post(f"{path}/action", json={"os-complete": {}}).status_code == 204
+    fleet.faults["one"].order("ensure_export", "BackendInvalid", lasting=True)
+    other = {**CONNECTOR, "initiator": "iqn.1993-08.org.debian:01:other"}
+    assert fleet.rest.put(path, json={"attachment": {"connector": other}}).status_code >= 400
+    fleet.until(lambda: fleet.rest.get(path).json()["attachment"]["status"] == "error_attaching")
+    fleet.faults["one"].clear()
+    assert fleet.rest.delete(path).status_code == 200
+    assert fleet.operation("attachment.detach")["state"] == "succeeded"
+    assert fleet.ends(volume, "available")["attachments"] == []
+
+
 def test_a_forced_detach_waits_for_nobody(fleet: Fleet) -> None:
     volume = logged_in(fleet)
     forced = force(fleet.rest, volume)

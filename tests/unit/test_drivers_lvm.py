@@ -62,6 +62,8 @@ def test_what_has_a_name_of_others_is_what_its_tags_say() -> None:
     tags = frozenset({NAMES.mark, "volumed.volume=a-1", "volumed.formerly=theirs"})
     assert told("theirs", tags, ["theirs"]) == ("volume", "a-1")
     assert told("theirs", frozenset({"volumed.snapshot=s-1"}), ["theirs"]) == ("snapshot", "s-1")
+    assert told("volume-theirs", tags, ["volume-theirs"]) == ("volume", "a-1"), "as Cinder calls its own"
+    assert told("volume-a-1", tags, ["volume-a-1"]) == ("volume", "a-1")
     assert told("half-made-pool", frozenset({NAMES.mark}), ["half-made-pool"]) == ("temporary", None)
 
 

@@ -338,7 +338,7 @@ def request_cancel(tx: Connection, operation_id: str, error: Json, unbegun: Oper
 def force(tx: Connection, operation: Operation) -> None:
     """Say so to whoever takes the live operation next, which is at once where it waits."""
     soon = case((operations.c.state == _O.WAITING, now()), else_=operations.c.not_before)
-    told = update(operations).where(operations.c.id == operation.id, operations.c.live_key.is_not(None))
+    told = update(operations).where(operations.c.id == operation.id, operations.c.state.in_(_LIVE))
     tx.execute(told.values(args=operation.args | {"force": True}, not_before=soon, updated_at=now()))
 
 

@@ -12,6 +12,9 @@ from volumed.db.tables import quotas, volume_types, volumes
 from volumed.model.errors import NotFound
 from volumed.model.records import VolumeType
 
+#: What a quota counts of a type, by its name.
+_COUNTED = ("volumes", "gigabytes", "snapshots")
+
 _BY_REFERENCE = select(volume_types).where(
     or_(volume_types.c.id == bindparam("wanted"), volume_types.c.name == bindparam("wanted"))
 )
@@ -53,17 +56,23 @@ def change(tx: Connection, type_id: str, **values: Any) -> None:
 
 
 def forget_quotas(tx: Connection, name: str) -> None:
-    """What projects might use of a type that is there no more; nobody uses any of it."""
-    resources = [f"{resource}_{name}" for resource in ("volumes", "gigabytes", "snapshots")]
-    tx.execute(delete(quotas).where(quotas.c.resource.in_(resources)))
+    """Forget what projects might use of a type that is there no more; a purge may have to give some of it back yet."""
+    of_it = quotas.c.resource.in_([f"{resource}_{name}" for resource in _COUNTED])
+    tx.execute(delete(quotas).where(of_it, quotas.c.in_use == 0))
+    tx.execute(update(quotas).where(of_it).values(hard_limit=None, updated_at=now()))
 
 
 def rename_quotas(tx: Connection, name: str, new_name: str) -> None:
-    """Let what projects use of a type, and may use, follow its new name, which no type has had since."""
+    """Let what projects use of a type, and may use, follow its new name; what a type of that name left is added."""
     forget_quotas(tx, new_name)
-    for resource in ("volumes", "gigabytes", "snapshots"):
-        renamed = update(quotas).where(quotas.c.resource == f"{resource}_{name}")
-        tx.execute(renamed.values(resource=f"{resource}_{new_name}", updated_at=now()))
+    for resource in _COUNTED:
+        old, new = f"{resource}_{name}", f"{resource}_{new_name}"
+        of_new = quotas.c.resource == new
+        for project_id, in_use in tx.execute(select(quotas.c.project_id, quotas.c.in_use).where(of_new)).all():
+            of_both = update(quotas).where(quotas.c.resource == old, quotas.c.project_id == project_id)
+            if tx.execute(of_both.values(in_use=quotas.c.in_use + in_use)).rowcount:
+                tx.execute(delete(quotas).where(of_new, quotas.c.project_id == project_id))
+        tx.execute(update(quotas).where(quotas.c.resource == old).values(resource=new, updated_at=now()))
 
 
 def in_use(tx: Connection, type_id: str) -> bool:

@@ -8,7 +8,7 @@ from volumed.driver.interface import Access, SnapshotRef, VolumeRef
 from volumed.model.errors import SecretUnreadable
 from volumed.model.host import pool_of
 from volumed.model.records import Attachment, Snapshot, Volume
-from volumed.model.states import REACHABLE_ATTACHMENT
+from volumed.model.states import REACHABLE_ATTACHMENT, AttachStatus
 
 LOG = logging.getLogger(__name__)
 
@@ -16,6 +16,11 @@ LOG = logging.getLogger(__name__)
 def is_reachable(attachment: Attachment) -> bool:
     """Whether the attachment lets its initiator in."""
     return attachment.attach_status in REACHABLE_ATTACHMENT and attachment.credentials is not None
+
+
+def is_leaving(attachment: Attachment) -> bool:
+    """Whether its initiator may be in yet: the detach that is under way puts it out, and nobody else."""
+    return attachment.attach_status == AttachStatus.DETACHING and attachment.credentials is not None
 
 
 def access_of(attachment: Attachment) -> Access:

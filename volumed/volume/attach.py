@@ -77,15 +77,17 @@ class Attach:
         )
 
     def fail(self, tx: Connection, work: AttachmentWork, error: Json) -> PoolChange | None:
+        """With its credentials it needs a detach yet: it was connected before, and that one may be in still."""
         volumes.touch(tx, work.volume.id)
+        known = {} if work.operation.args.get("reconnects") else {"credentials": None}
         attachments.move(
             tx,
             work.attachment.id,
             AttachStatus.ATTACHING,
             AttachStatus.ERROR_ATTACHING,
             error=error,
-            credentials=None,
             connection_info=None,
+            **known,
         )
         status = settle_attached(tx, work.volume.id)
         notifications.of_volume(

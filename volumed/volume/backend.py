@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from volumed.db import attachments
 from volumed.db.engine import Database
 from volumed.driver.interface import Access, Driver
-from volumed.driver.references import access_of, accesses_of, is_reachable, snapshot_ref, volume_ref
-from volumed.model.records import Operation
+from volumed.driver.references import access_of, accesses_of, is_leaving, is_reachable, snapshot_ref, volume_ref
+from volumed.model.errors import BackendUnreachable
+from volumed.model.records import Operation, Volume
 
 __all__ = ["Backend", "access_of", "accesses_of", "snapshot_ref", "volume_ref"]
 
@@ -28,11 +29,29 @@ class Backend:
     export_on_create: bool
     storages: Collection[str] = ()
 
+    def refuse_elsewhere(self, volume: Volume) -> None:
+        """Raise ``BackendUnreachable`` where the driver serves another storage now than the volume's.
+
+        Another pool or folder was configured since: what is missing here is not gone there.
+        """
+        if not self.storages or volume.storage_id is None or volume.storage_id in self.storages:
+            return
+        reason = (
+            f"volume {volume.id} is on storage {volume.storage_id}, and this service serves"
+            f" {', '.join(sorted(self.storages))} now: configure that again, or delete the volume by force and leave"
+            " its data there"
+        )
+        raise BackendUnreachable(backend=self.host, reason=reason)
+
     def accesses_to(self, volume_id: str) -> list[Access]:
-        """Who may reach the volume now, by its attachments; read under the lock of its export."""
+        """Who may reach the volume now, by its attachments; read under the lock of its export.
+
+        Whoever is being detached is in until that very detach puts it out: another's neither cuts its session nor waits
+        for the end of it.
+        """
         with self.database.reading() as tx:
             rows = attachments.of_volume(tx, volume_id)
-        return [access_of(row) for row in rows if is_reachable(row)]
+        return [access_of(row) for row in rows if is_reachable(row) or is_leaving(row)]
 
     def is_attached(self, operation: Operation, volume_id: str) -> bool:
         """Whether anybody may be writing to the volume that ``operation`` copies.
@@ -41,4 +60,5 @@ class Backend:
         """
         with self.database.reading() as tx:
             rows = attachments.of_volume(tx, volume_id)
-        return any(is_reachable(row) and row.created_at <= operation.created_at for row in rows)
+        may_write = (row for row in rows if is_reachable(row) or is_leaving(row))
+        return any(row.created_at <= operation.created_at for row in may_write)

@@ -15,7 +15,7 @@ from volumed.db.clock import now
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
-from volumed.model.credentials import new_credentials, with_credentials
+from volumed.model.credentials import credentials_for, is_same_connector, with_credentials
 from volumed.model.errors import InvalidField, ServiceUnavailable
 from volumed.model.records import Attachment, Json
 from volumed.model.requests import judge
@@ -52,12 +52,12 @@ class Connections:
 
         ``force`` cuts its session.
         """
-        initiator = None if connector is None else _checked(connector).get("initiator")
+        known = None if connector is None else _checked(connector)
         with self._database.reading() as tx:
             found = [
                 row.id
                 for row in attachments.of_volume(tx, volumes.get(tx, volume_id).id)
-                if row.connector and (connector is None or row.connector.get("initiator") == initiator)
+                if row.connector and (known is None or is_same_connector(row.connector, known))
             ]
         for attachment_id in found:
             operation_id = self._database.write(self._begin_detach, context, attachment_id, str(uuid.uuid4()), force)
@@ -86,8 +86,13 @@ class Connections:
     ) -> tuple[str, str | None]:
         volumes.touch(tx, volume_id)
         volume = volumes.get(tx, volume_id)
-        for row in attachments.of_volume(tx, volume_id):
-            if row.connector and row.connector.get("initiator") == connector.get("initiator"):
+        found = attachments.of_volume(tx, volume_id)
+        for row in found:
+            if not row.connector or not is_same_connector(row.connector, connector):
+                continue
+            if row.attach_status == AttachStatus.ERROR_ATTACHING and row.credentials is None:
+                attachments.remove(tx, row.id)
+            elif row.attach_status not in {AttachStatus.ERROR_ATTACHING, AttachStatus.DETACHING}:
                 live = operations.live_on(tx, row.id)
                 return row.id, None if live is None else live.id
         operations.refuse_if_on_it(tx, "volume", volume_id)
@@ -103,7 +108,7 @@ class Connections:
             attach_status=AttachStatus.ATTACHING.value,
             attach_mode="rw",
             connector=connector,
-            credentials=new_credentials(),
+            credentials=credentials_for(found, new_id, connector),
         )
         operations.add(tx, self._new(context, operation_id, "attachment.attach", attachments.get(tx, new_id)))
         return new_id, operation_id

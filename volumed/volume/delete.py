@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from volumed.db import quotas, snapshots, volume_types, volumes
 from volumed.model import quota_use
-from volumed.model.errors import BackendUnreachable
 from volumed.model.records import Json, Operation, Snapshot
 from volumed.model.states import SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
@@ -43,6 +42,8 @@ class RemoveSnapshots(OneWay):
     name: str = "remove_snapshots"
 
     def do(self, work: VolumeWork) -> None:
+        if not work.operation.args.get("force"):
+            self.backend.refuse_elsewhere(work.volume)
         for snapshot in snapshots_to_delete(self.backend, work):
             self.backend.driver.delete_snapshot(snapshot_ref(snapshot, work.volume))
 
@@ -59,14 +60,8 @@ class Remove(OneWay):
     name: str = "remove"
 
     def do(self, work: VolumeWork) -> None:
-        storage_id, served = work.volume.storage_id, ", ".join(sorted(self.backend.storages))
-        is_served = not served or storage_id is None or storage_id in self.backend.storages
-        if not is_served and not work.operation.args.get("force"):
-            reason = (
-                f"volume {work.volume.id} is on storage {storage_id}, and this service serves {served} now:"
-                " configure that again, or delete the volume by force and leave its data there"
-            )
-            raise BackendUnreachable(backend=self.backend.host, reason=reason)
+        if not work.operation.args.get("force"):
+            self.backend.refuse_elsewhere(work.volume)
         work.remains = self.backend.driver.delete(volume_ref(work.volume))
 
 

@@ -62,7 +62,7 @@ class FileDriver:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         path = Path(setup.options.file_pool_path or setup.state_path / "pool")
-        self._pool = Pool(path, setup.owner, setup.host, setup.state_path / "claimed-pool")
+        self._pool = Pool(path, setup.owner, setup.host, setup.state_path / f"claimed-pool-{setup.backend}")
         self._target = load_target(setup)
         self._reflink = False
 
@@ -355,6 +355,9 @@ class FileDriver:
             self._pool.confirm()
         except BackendError as error:
             return error
+        except OSError as error:
+            reason = f"{what}: {error.strerror} ({self._pool.path})"
+            return BackendUnreachable(backend=self._setup.backend, reason=reason)
         return BackendNotFound(what=what, backend=self._setup.backend)
 
 

@@ -153,7 +153,10 @@ class Pool:
     def _away(self, known: str, found: dict[str, str] | None) -> BackendUnreachable:
         is_there = self.path.is_dir()
         there = f"is storage {found['storage_id']}" if found else "has no mark" if is_there else "is gone"
-        reason = f"the pool {self.path} {there}, and was storage {known}: is its file system mounted?"
+        reason = (
+            f"the pool {self.path} {there}, and was storage {known}: is its file system mounted?"
+            f" ({self._note} remembers it)"
+        )
         return BackendUnreachable(backend=self._owner.backend, reason=reason)
 
     def _refuse_names_like_ours(self) -> None:

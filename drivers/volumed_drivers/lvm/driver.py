@@ -181,13 +181,13 @@ class LvmDriver:
             reason = "it does not carry this backend's mark"
             raise BackendInvalid(backend=self._setup.backend, what=leftover.where, reason=reason)
         kind, resource_id = parsed(name)
-        if kind == "volume" and resource_id is not None:
+        if meant(name, found.tags) is not None:
+            managing.unmark(self._site, found, leftover.where)
+        elif kind == "volume" and resource_id is not None:
             if self.delete(VolumeRef(resource_id, 0, leftover.where)) is not None:
                 self._thick.purge(resource_id, unwatched)
         elif kind == "remains" and resource_id is not None:
             self._thick.purge(resource_id, unwatched)
-        elif resource_id is None and meant(found.tags):
-            managing.unmark(self._site, found, leftover.where)
         else:
             self._site.remove(name, leftover.where)
 

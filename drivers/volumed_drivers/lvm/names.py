@@ -75,12 +75,12 @@ class Names:
 def told(name: str, tags: frozenset[str], names: Collection[str]) -> tuple[str, str | None] | None:
     """Kind and id of what is called ``name`` beside ``names``, as ``parsed`` says, but for what is on its way.
 
-    What is being taken over, or given back, has a name of others and is what its tags say. While a revert exchanges a
-    volume for another one, the old one is the volume, and the new one is nothing yet.
+    What is being taken over, or given back, is what its tags say. While a revert exchanges a volume for another one,
+    the old one is the volume, and the new one is nothing yet.
     """
+    if (managed := meant(name, tags)) is not None:
+        return managed
     kind, resource_id = parsed(name)
-    if resource_id is None:
-        return meant(tags) or (kind, None)
     is_exchanged = f"volume-{resource_id}" not in names and f"volumed-old-{resource_id}" in names
     if is_exchanged and name == f"volumed-old-{resource_id}":
         return "volume", resource_id
@@ -102,12 +102,16 @@ def resource_tag(name: str) -> str | None:
     return None if resource_id is None else f"volumed.{kind}={resource_id}"
 
 
-def meant(tags: frozenset[str]) -> tuple[str, str] | None:
-    """Kind and id of what a logical volume with another's name is taken over as, or was until now, by its tags."""
+def meant(name: str, tags: frozenset[str]) -> tuple[str, str] | None:
+    """Kind and id of what ``name`` is taken over as, or was until now; None where it has the name of what it is.
+
+    Its other name may be as ours are: Cinder calls its volumes so, too.
+    """
+    its_id = parsed(name)[1]
     for kind in ("volume", "snapshot"):
         beginning = f"volumed.{kind}="
         for tag in sorted(tags):
-            if tag.startswith(beginning):
+            if tag.startswith(beginning) and tag != f"{beginning}{its_id}":
                 return kind, tag.removeprefix(beginning)
     return None
 

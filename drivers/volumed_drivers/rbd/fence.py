@@ -61,6 +61,8 @@ class Fence:
 
     owner: Owner
     _entered: int = 0
+    #: Whose note is in the pool since we entered: ours, or, where that was full, the one of who was before us.
+    _noted: Process | None = None
 
     def enter(self, backend: str, rados: Any, cluster: Any, ioctx: Any) -> None:
         """Told of a new connection: shut out who was here before, and note who is now. Raises as rados does.
@@ -74,7 +76,7 @@ class Fence:
         if found is not None:
             process, addresses = found
             is_first = self._entered != os.getpid()
-            if not process.is_of(ours) and not is_first:
+            if not process.is_of(ours) and not is_first and process != self._noted:
                 reason = f"another machine, which is {self.owner.backend} too, has taken the pool over ({addresses})"
                 raise BackendUnreachable(backend=backend, reason=reason)
             if not process.is_of(ours) or not process.lives():
@@ -84,8 +86,10 @@ class Fence:
         addresses = [*addresses, cluster.get_addrs()][-_CONNECTIONS:]
         note = json.dumps({"addresses": addresses, "process": asdict(ours)}).encode()
         crash_point("rbd.client.before")
+        self._noted = None if found is None else found[0]
         try:
             ioctx.write_full(name, note)
+            self._noted = ours
         except rados.Error as error:
             if not errors.is_full(error):
                 raise

@@ -1,5 +1,6 @@
 """Where a target listens, as operators write it and what initiators are told."""
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,17 @@ def spelled(address: str) -> str:
 
 
 def addresses_of(options: Any) -> list[str]:
-    """The addresses of a backend's group, the first one first and none twice."""
-    return list(dict.fromkeys([options.target_ip_address, *options.iscsi_secondary_ip_addresses]))
+    """The addresses of a backend's group, the first one first and none twice, in whatever way it is written."""
+    written = [options.target_ip_address, *options.iscsi_secondary_ip_addresses]
+    return list(dict.fromkeys(_canonical(address) for address in written))
+
+
+def _canonical(address: str) -> str:
+    """As the kernel shows it. A name of a host, or a mistake, is left to whoever listens there."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def portals_of(addresses: Sequence[str], port: int) -> list[str]:

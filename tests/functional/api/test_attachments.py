@@ -145,6 +145,16 @@ def test_the_end_of_an_attachment_that_is_being_let_in_cancels_that(api: Api, ma
     assert api.get(f"/v3/operations/{waiting.id}")["operation"]["state"] == "succeeded"
 
 
+def test_what_ends_an_attach_by_force_is_forced_too(admin: Api, manager: PlayedManager) -> None:
+    volume_id = manager.available(admin)
+    admin.ask("POST", "/v3/attachments", {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}})
+    admin.ask("DELETE", f"/v3/attachments/{manager.live()[0].resource_id}")
+    assert manager.live()[1].args.get("force") is None
+    admin.ask("POST", f"/v3/volumes/{volume_id}/action", {"os-force_detach": {}})
+    detach = manager.live()[1]
+    assert (detach.kind, detach.args.get("force")) == ("attachment.detach", True)
+
+
 def test_a_repeated_attach_waits_for_the_first(api: Api, manager: PlayedManager) -> None:
     volume_id = manager.available(api)
     body = {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}}

@@ -7,6 +7,7 @@ from sqlalchemy import update
 
 from tests.functional.api.stage import Api, PlayedManager, Recorder
 from volumed.api.policies import list_rules
+from volumed.db import quotas
 from volumed.db.engine import Database
 from volumed.db.tables import services
 
@@ -54,12 +55,15 @@ def test_types(api: Api, admin: Api, manager: PlayedManager) -> None:
     admin.put(f"/v3/types/{default}", {"volume_type": {"name": "x"}}, expected=400)
 
 
-def test_a_type_may_be_called_as_one_that_is_gone_was(api: Api, admin: Api, manager: PlayedManager) -> None:
+def test_a_type_may_be_called_as_one_that_is_gone_was(
+    api: Api, admin: Api, manager: PlayedManager, database: Database
+) -> None:
     old = admin.post("/v3/types", {"volume_type": {"name": "gold"}}, 200)["volume_type"]["id"]
     volume_id = manager.available(api, volume_type="gold")
     admin.put("/v3/os-quota-sets/p1", {"quota_set": {"volumes_gold": 1}})
     api.delete(f"/v3/volumes/{volume_id}")
     manager.finish_all()
+    database.write(quotas.adjust, "p1", {"volumes_gold": -1, "gigabytes_gold": -1})  # the played one does not
     admin.delete(f"/v3/types/{old}")
     new = admin.post("/v3/types", {"volume_type": {"name": "silver"}}, 200)["volume_type"]["id"]
     manager.available(api, volume_type="silver")

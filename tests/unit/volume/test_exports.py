@@ -16,11 +16,12 @@ from volumed.db.engine import Database
 from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import Access, Owner, VolumeRef
 from volumed.driver.registry import Setup
+from volumed.model.states import AttachStatus
 from volumed.operations.locks import Claims, NodeLocks
 from volumed.volume import exports
 from volumed.volume.backend import Backend
 from volumed.volume.export_keeper import ExportKeeper
-from volumed.volume.exports import lock_of, reconcile
+from volumed.volume.exports import lock_of, reconcile, settle
 
 HOST = "node@file"
 
@@ -132,6 +133,25 @@ def test_an_attachments_status_says_whether_it_lets_in(node: Node, status: str, 
     node.attachment(volume, status)
     node.reconcile()
     assert set(node.driver.exports()) == ({volume} if let_in else set())
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_detach_is_about_its_own_attachment_alone(node: Node, force: bool) -> None:
+    """Another one that is leaving may be logged in: its own detach waits for that, or cuts it."""
+    volume_id = node.volume()
+    going, leaving = node.attachment(volume_id), node.attachment(volume_id)
+    node.reconcile()
+    for attachment_id in (going, leaving):
+        node.database.write(attachments.move, attachment_id, AttachStatus.ATTACHED, AttachStatus.DETACHING)
+    with node.database.reading() as tx:
+        volume = volumes.get(tx, volume_id)
+    settle(node.backend, volume, without=going, force=force)
+    assert node.driver.exports()[volume_id].usernames == {f"user-{leaving[:8]}"}
+    settle(node.backend, volume, without=leaving, force=force)
+    assert node.driver.exports()[volume_id].usernames == {f"user-{going[:8]}"}
+    node.database.write(attachments.remove, going)
+    settle(node.backend, volume, without=leaving, force=force)
+    assert node.driver.exports() == {}
 
 
 def test_one_access_more_or_less_is_a_difference(node: Node) -> None:

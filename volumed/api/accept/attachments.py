@@ -4,7 +4,6 @@ Credentials are made here and stored with the row, before anything is exported; 
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +16,8 @@ from volumed.api.accept.volumes import Accepted, project_of
 from volumed.db import attachments, operations, volumes
 from volumed.db.operations import NewOperation
 from volumed.model.context import RequestContext
-from volumed.model.credentials import initiator_of, new_credentials
-from volumed.model.errors import BusyResource, Invalid, SecretUnreadable
+from volumed.model.credentials import credentials_for, is_same_connector
+from volumed.model.errors import BusyResource, Invalid
 from volumed.model.host import backend_of
 from volumed.model.records import Attachment, Json, Operation, Volume
 from volumed.model.requests import Answer, judge
@@ -78,7 +77,7 @@ def _add(
         attach_mode=new.mode,
         mountpoint=(new.connector or {}).get("mountpoint"),
         connector=new.connector,
-        credentials=_credentials(others, new.id, new.connector) if new.connector is not None else None,
+        credentials=credentials_for(others, new.id, new.connector) if new.connector is not None else None,
     )
     settle(tx, volume.id)
     if not connecting:
@@ -106,23 +105,16 @@ def connect(
         connector=connector,
         attach_mode=mode or attachment.attach_mode,
         mountpoint=connector.get("mountpoint") or attachment.mountpoint,
-        credentials=_credentials(attachments.of_volume(tx, volume.id), attachment_id, connector),
+        credentials=credentials_for(attachments.of_volume(tx, volume.id), attachment_id, connector),
         connection_info=None,
         attached_at=None,
         error=None,
     )
     settle(tx, volume.id)
-    return _begin(tx, caller, "attachment.attach", volume, replace(attachment, connector=connector), operation_id)
-
-
-def _credentials(known: Sequence[Attachment], attachment_id: str, connector: Json) -> Mapping[str, Any]:
-    """New ones, but for an initiator that is in already: a target knows one secret of an initiator."""
-    initiator = initiator_of(connector)
-    for each in known if initiator else ():
-        if each.id != attachment_id and each.credentials is not None and initiator_of(each.connector) == initiator:
-            with suppress(SecretUnreadable):
-                return dict(each.credentials)
-    return new_credentials()
+    # Who was in before is in until the attach, or a detach after it, has put it out: the row must not forget that.
+    more = {"reconnects": True} if attachment.credentials is not None else {}
+    connecting = replace(attachment, connector=connector)
+    return _begin(tx, caller, "attachment.attach", volume, connecting, operation_id, more)
 
 
 def complete(tx: Connection, caller: RequestContext, attachment_id: str) -> None:
@@ -150,7 +142,7 @@ def delete(
             operations.force(tx, live)
         return Accepted(None if live is None else live.id, volume.host)
     if live is not None and live.kind == "attachment.attach":
-        return _delete_after(tx, caller, volume, attachment, live, operation_id)
+        return _delete_after(tx, caller, volume, attachment, live, operation_id, force)
     _refuse_as_busy(tx, attachment_id)
     if attachment.credentials is None:
         attachments.remove(tx, attachment_id)
@@ -158,18 +150,28 @@ def delete(
         return Accepted(None)
     attachments.move(tx, attachment_id, AttachStatus(attachment.attach_status), AttachStatus.DETACHING, error=None)
     settle(tx, volume.id)
-    return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id, force)
+    more = {"force": True} if force else {}
+    return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id, more)
 
 
 def _delete_after(
-    tx: Connection, caller: RequestContext, volume: Volume, attachment: Attachment, live: Operation, operation_id: str
+    tx: Connection,
+    caller: RequestContext,
+    volume: Volume,
+    attachment: Attachment,
+    live: Operation,
+    operation_id: str,
+    force: bool,
 ) -> Accepted:
     """Cancel the attach that is under way; what it let in is put out, and the attachment goes with its end."""
     if (successor := operations.successor_of(tx, live.id)) is not None:
+        if force:
+            operations.force(tx, successor)
         return Accepted(successor.id, volume.host)
     cancellation.request(tx, caller, live)
     reason = f"waits for the end of operation {live.id} ({live.kind}), which is cancelled"
-    operations.add_after(tx, _new(caller, "attachment.detach", volume, attachment, operation_id), live.id, reason)
+    more = {"force": True} if force else {}
+    operations.add_after(tx, _new(caller, "attachment.detach", volume, attachment, operation_id, more), live.id, reason)
     return Accepted(operation_id, volume.host, cancels=live.id)
 
 
@@ -190,10 +192,11 @@ def initialize_connection(tx: Connection, caller: RequestContext, new: NewAttach
     found = attachments.of_volume(tx, volume.id)
     exported = [each for each in found if each.credentials is not None]
     for attachment in found:
-        if _has_failed(attachment) and _is_same(attachment.connector, new.connector):
+        if _has_failed(attachment) and is_same_connector(attachment.connector, new.connector):
             attachments.remove(tx, attachment.id)
     for attachment in exported:
-        if _is_same(attachment.connector, new.connector) and attachment.attach_status != AttachStatus.DETACHING:
+        is_going = attachment.attach_status in {AttachStatus.DETACHING, AttachStatus.ERROR_ATTACHING}
+        if is_same_connector(attachment.connector, new.connector) and not is_going:
             live = operations.live_on(tx, attachment.id)
             return Connecting(attachment.id, Accepted(None if live is None else live.id, volume.host))
     judge("volume", volume.id, "attach_again" if volume.multiattach or not exported else "attach", volume.status)
@@ -208,7 +211,7 @@ def terminate_connection(
     volume = _taken_volume(tx, caller, volume_id)
     exported = [each for each in attachments.of_volume(tx, volume.id) if each.credentials is not None]
     for attachment in exported:
-        if connector is None or _is_same(attachment.connector, connector):
+        if connector is None or is_same_connector(attachment.connector, connector):
             return delete(tx, caller, attachment.id, operation_id, force)
     return Accepted(None)
 
@@ -222,7 +225,8 @@ class Use:
     instance_uuid: str | None
     host_name: str | None
     mountpoint: str | None
-    mode: str
+    #: None: that of the connection.
+    mode: str | None
 
 
 def attach(tx: Connection, caller: RequestContext, use: Use) -> None:
@@ -240,7 +244,7 @@ def attach(tx: Connection, caller: RequestContext, use: Use) -> None:
             AttachStatus.ATTACHING,
             instance_uuid=use.instance_uuid or waiting.instance_uuid,
             mountpoint=use.mountpoint,
-            attach_mode=use.mode,
+            attach_mode=use.mode or waiting.attach_mode,
         )
     else:
         _add_use(tx, caller, volume, use)
@@ -282,7 +286,7 @@ def _add_use(tx: Connection, caller: RequestContext, volume: Volume, use: Use) -
         user_id=caller.user_id,
         volume_id=volume.id,
         instance_uuid=use.instance_uuid,
-        attach_mode=use.mode,
+        attach_mode=use.mode or "rw",
         mountpoint=use.mountpoint,
         connector=None if use.host_name is None else {"host": use.host_name},
     )
@@ -295,11 +299,6 @@ def _has_failed(attachment: Attachment) -> bool:
 
 def _is_in_use(attachment: Attachment) -> bool:
     return attachment.attach_status == AttachStatus.ATTACHED
-
-
-def _is_same(known: Json | None, asked: Json | None) -> bool:
-    """Whether two connectors are one initiator on one host."""
-    return all((known or {}).get(key) == (asked or {}).get(key) for key in ("initiator", "host"))
 
 
 # --- rows and operations ---------------------------------------------------------------------------------------------
@@ -331,9 +330,9 @@ def _begin(
     volume: Volume,
     attachment: Attachment,
     operation_id: str,
-    force: bool = False,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Accepted:
-    enqueue(tx, _new(caller, kind, volume, attachment, operation_id, {"force": True} if force else {}))
+    enqueue(tx, _new(caller, kind, volume, attachment, operation_id, more))
     event = "attach.start" if kind == "attachment.attach" else "detach.start"
     status = volumes.get(tx, volume.id).status
     cause = Request(operation_id, caller.request_id)

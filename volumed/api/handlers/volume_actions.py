@@ -136,7 +136,7 @@ class VolumeActions:
             instance_uuid=asked.get("instance_uuid"),
             host_name=asked.get("host_name"),
             mountpoint=asked.get("mountpoint"),
-            mode=asked.get("mode") or "rw",
+            mode=asked.get("mode"),
         )
         if (use.instance_uuid is None) == (use.host_name is None):
             raise Invalid(reason="Invalid request to attach volume: one of instance_uuid and host_name must be given.")

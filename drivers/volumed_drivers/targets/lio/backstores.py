@@ -160,6 +160,7 @@ class Backstores:
         except OSError as error:
             raise Refused("unreachable", f"{path}: {error.strerror}") from error
         if is_block:
+            _refuse_callers_link(path)
             yield path
             return
         try:
@@ -169,6 +170,13 @@ class Backstores:
             yield f"/proc/self/fd/{descriptor}"
         finally:
             os.close(descriptor)
+
+
+def _refuse_callers_link(path: str) -> None:
+    """A name of a block device is root's: in a folder of others it may be a link to whatever device they like."""
+    folder = os.stat(os.path.dirname(path))
+    if folder.st_uid != 0 or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Refused("invalid", f"{path} is a block device in a folder that others than root may write to")
 
 
 def _plugin(path: str, opened: str) -> str:

@@ -223,7 +223,8 @@ class _Target:
     def _revoke_others(self, acls: tuple[Acl, ...], force: bool) -> None:
         """Last of all: those who are to come are in, whoever does not leave yet."""
         leaving = sorted(set(self.initiators()) - {acl.initiator for acl in acls})
-        for initiator in leaving:
+        staying = [] if force else [initiator for initiator in leaving if self.sessions([initiator])]
+        for initiator in (*(each for each in leaving if each not in staying), *staying):
             if not force:
                 self.refuse_if_logged_in("its access ends, and it was not forced", [initiator])
             self._remove_acl(initiator)
