@@ -121,7 +121,7 @@ class Cloud:
 
     def create(self, size: int = 1, with_operation: bool = True, **arguments: Any) -> tuple[str, str]:
         """Volume and operation as the API's transaction leaves them; no message is sent."""
-        volume_id, operation_id = str(uuid.uuid4()), str(uuid.uuid4())
+        volume_id, operation_id = arguments.pop("volume_id", str(uuid.uuid4())), str(uuid.uuid4())
         tried, attempt = arguments.pop("tried", []), arguments.pop("attempt", 0)
 
         def accept(tx: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import uuid
 from contextlib import closing
 
 import pytest
@@ -169,8 +170,9 @@ def test_what_is_made_again_is_not_made_beside_what_another_service_removes(clou
     cloud.service("b@one")
     for host in ("a@one", "b@one"):
         cloud.report(host, storage_id="shared")
-    volume_id, operation_id = cloud.create(again=True)
-    cloud.left_behind(volume_id, keeper, "shared", cleanup)
+    volume_id = str(uuid.uuid4())
+    cloud.left_behind(volume_id, keeper, "shared", cleanup)  # before the create, which the sweep takes at once
+    _, operation_id = cloud.create(volume_id=volume_id, again=True)
     manager.create_volume(CONTEXT, volume_id, operation_id=operation_id)
     (operation,) = cloud.until_settled(operation_id)
     assert (operation.queue == "b@one") is is_placed
