@@ -4,13 +4,14 @@ Turns rows into the values a driver is told, and knows nothing of RPC or of how 
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from volumed.db import attachments
 from volumed.db.engine import Database
 from volumed.driver.interface import Access, Driver
 from volumed.driver.references import access_of, accesses_of, is_leaving, is_reachable, snapshot_ref, volume_ref
-from volumed.model.errors import BackendUnreachable
+from volumed.model.errors import BackendUnreachable, SecretUnreadable
 from volumed.model.records import Operation, Volume
 
 __all__ = ["Backend", "access_of", "accesses_of", "snapshot_ref", "volume_ref"]
@@ -51,7 +52,11 @@ class Backend:
         """
         with self.database.reading() as tx:
             rows = attachments.of_volume(tx, volume_id)
-        return [access_of(row) for row in rows if is_reachable(row) or is_leaving(row)]
+        found = [access_of(row) for row in rows if is_reachable(row)]
+        for row in filter(is_leaving, rows):
+            with suppress(SecretUnreadable):  # whoever leaves needs no secret any more
+                found.append(access_of(row))
+        return found
 
     def is_attached(self, operation: Operation, volume_id: str) -> bool:
         """Whether anybody may be writing to the volume that ``operation`` copies.
