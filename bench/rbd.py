@@ -22,6 +22,7 @@ from bench.figure import Figure, milliseconds
 from bench.waiting import wait_until
 from tests.lab.ceph import cluster
 from tests.lab.ceph.cluster import Client
+from tests.lab.ceph.group import only
 from tests.lab.rbd_backend import RbdBackend
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 
@@ -34,18 +35,6 @@ AT_ONCE, EACH = 8, 40
 
 #: Images in one pool.
 IMAGES = 5000
-
-CONFIGURATION = """
-[DEFAULT]
-enabled_backends = ceph
-[ceph]
-volume_driver = rbd
-rbd_pool = {client.pool}
-rbd_user = {client.user}
-rbd_ceph_conf = {client.configuration}
-rbd_secret_uuid = 5f0b5d3e-8e0c-4f0e-9d3e-1b6d3f1c2a77
-max_over_subscription_ratio = 1000000
-"""
 
 Deed = Callable[[str], object]
 
@@ -183,7 +172,7 @@ def _bare(client: Client) -> Iterator[Bare]:
 
 @contextmanager
 def _serving(client: Client) -> Iterator[Daemon]:
-    with running(COMMAND, NO_QUOTA + CONFIGURATION.format(client=client)) as daemon:
+    with running(COMMAND, NO_QUOTA + only(client) + "max_over_subscription_ratio = 1000000\n") as daemon:
         yield daemon
 
 

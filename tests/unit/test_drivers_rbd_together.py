@@ -31,7 +31,7 @@ class Slow:
 @pytest.fixture
 def slow() -> Iterator[Slow]:
     slow = Slow()
-    first = threading.Thread(target=slow.together.set, args=("first", b"1"))
+    first = threading.Thread(target=slow.together.change, args=("first", b"1"))
     first.start()
     assert slow.begun.wait(30)
     yield slow
@@ -54,7 +54,7 @@ def until_next_has(slow: Slow, number: int) -> None:
 
 
 def test_what_comes_while_a_change_is_under_way_is_one_change(slow: Slow) -> None:
-    threads = start(lambda: slow.together.set("b", b"2"), lambda: slow.together.set("c", b"3"))
+    threads = start(lambda: slow.together.change("b", b"2"), lambda: slow.together.change("c", b"3"))
     until_next_has(slow, 2)
     slow.together.remove_soon("a")
     slow.go.set()
@@ -83,7 +83,7 @@ def test_a_failure_is_everybodys_whose_entry_was_in_it_and_the_next_change_is_a_
 
     def set_and_hear(key: str) -> None:
         try:
-            slow.together.set(key, b"")
+            slow.together.change(key, b"")
         except OSError as error:
             heard.append(error)
 
@@ -95,5 +95,5 @@ def test_a_failure_is_everybodys_whose_entry_was_in_it_and_the_next_change_is_a_
     assert heard == [slow.error] * 2
     slow.together.remove_soon("of which nobody hears")
     slow.error = None
-    slow.together.set("d", b"4")
+    slow.together.change("d", b"4")
     assert slow.made[-1] == ({"d": b"4"}, True)

@@ -9,8 +9,8 @@ from volumed.db.engine import Database
 from volumed.doctor.case import Case
 from volumed.driver.interface import Driver, VolumeRef
 from volumed.model.findings import Finding
-from volumed.model.host import pool_of
-from volumed.model.records import Operation
+from volumed.model.host import is_placed_at, pool_of
+from volumed.model.records import Operation, Volume
 from volumed.operations.locks import export_lock
 
 
@@ -26,14 +26,15 @@ class CleanupCheck:
         with self._database.snapshot() as tx:
             failed = findings.failed_on(tx, self._host, "cleanup")
             busy = findings.touched(tx) if failed else frozenset()
-            here = frozenset(findings.sizes_on(tx, self._host)) if failed else frozenset()
-            storages = {each.args.get("storage_id") or "" for each in failed}
-            there = {storage_id: findings.ids_on_storage(tx, [storage_id]) for storage_id in storages}
+            rows = findings.volumes_by_id(tx, [each.volume_id for each in failed]) if failed else {}
         return [
-            self._case(each, each.volume_id in here | there[each.args.get("storage_id") or ""])
+            self._case(each, self._is_here_again(each, rows.get(each.volume_id)))
             for each in failed
             if each.volume_id not in busy
         ]
+
+    def _is_here_again(self, failed: Operation, volume: Volume | None) -> bool:
+        return volume is not None and is_placed_at(volume, self._host, failed.args.get("storage_id"))
 
     def _case(self, failed: Operation, is_here_again: bool) -> Case:
         """``is_here_again``: the volume has come back to this backend or its storage, so there is nothing to remove."""

@@ -61,16 +61,15 @@ class DataCheck:
         rows = self._rows()
         yield from (self._account(each) for each in audited if each.kind == "export" and each.id is None)
         orphans = [each for each in found if _is_orphan(each, rows)]
-        known = self._known_to_others() if orphans else frozenset()
-        yield from (self._orphan(each) for each in orphans if each.kind == "temporary" or each.id not in known)
+        others = self._known_to_others() if orphans else frozenset()
+        yield from (self._orphan(each) for each in orphans if each.kind == "temporary" or each.id not in others)
         yield from self._missing(found, rows)
         known = rows.busy | rows.unpurged
         remaining = [(each, each.id) for each in audited if each.kind == "remains" and each.id is not None]
         for each, volume_id in remaining:
-            if volume_id in rows.volumes and volume_id not in known:
-                yield self._only_copy(each, volume_id)
-            elif volume_id not in known:
-                yield self._remains(each, volume_id)
+            if volume_id not in known:
+                case = self._only_copy if volume_id in rows.volumes else self._remains
+                yield case(each, volume_id)
 
     def _rows(self) -> _Rows:
         with self._database.snapshot() as tx:

@@ -30,12 +30,14 @@ class Backend:
     export_on_create: bool
     storages: Collection[str] = ()
 
-    def refuse_elsewhere(self, volume: Volume) -> None:
+    def refuse_elsewhere(self, volume: Volume, operation: Operation) -> None:
         """Raise ``BackendUnreachable`` where the driver serves another storage now than the volume's.
 
-        Another pool or folder was configured since: what is missing here is not gone there.
+        Another pool or folder was configured since: what is missing here is not gone there. An ``operation`` that is
+        forced leaves the data there.
         """
-        if not self.storages or volume.storage_id is None or volume.storage_id in self.storages:
+        is_served = not self.storages or volume.storage_id is None or volume.storage_id in self.storages
+        if is_served or operation.args.get("force"):
             return
         reason = (
             f"volume {volume.id} is on storage {volume.storage_id}, and this service serves"

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from volumed.db import volumes
 from volumed.driver.interface import VolumeRef
-from volumed.model.host import backend_of, pool_of
-from volumed.model.records import Json, Operation, Volume
+from volumed.model.host import is_placed_at, pool_of
+from volumed.model.records import Json, Operation
 from volumed.operations.locks import Claims
 from volumed.operations.procedure import OneWay, PoolChange
 from volumed.volume.backend import Backend
@@ -26,11 +26,6 @@ class CleanupWork(Left):
     operation: Operation
     volume: VolumeRef
     progress: Any = None
-
-    def is_of(self, volume: Volume, service: str) -> bool:
-        """Whether ``volume`` is placed where the leftover is."""
-        is_there = volume.storage_id is not None and volume.storage_id == self.operation.args.get("storage_id")
-        return is_there or backend_of(volume.host or "") == service
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,8 @@ class RemoveLeftover(OneWay):
     def do(self, work: CleanupWork) -> None:
         with self.backend.database.reading() as tx:
             volume = volumes.find(tx, work.volume.id)
-        if volume is not None and volume.host is not None and work.is_of(volume, self.backend.host):
+        storage_id = work.operation.args.get("storage_id")
+        if volume is not None and is_placed_at(volume, self.backend.host, storage_id):
             return
         self.backend.driver.remove_export(work.volume)
         work.remains = self.backend.driver.delete(work.volume)

@@ -42,8 +42,7 @@ class RemoveSnapshots(OneWay):
     name: str = "remove_snapshots"
 
     def do(self, work: VolumeWork) -> None:
-        if not work.operation.args.get("force"):
-            self.backend.refuse_elsewhere(work.volume)
+        self.backend.refuse_elsewhere(work.volume, work.operation)
         for snapshot in snapshots_to_delete(self.backend, work):
             self.backend.driver.delete_snapshot(snapshot_ref(snapshot, work.volume))
 
@@ -60,8 +59,7 @@ class Remove(OneWay):
     name: str = "remove"
 
     def do(self, work: VolumeWork) -> None:
-        if not work.operation.args.get("force"):
-            self.backend.refuse_elsewhere(work.volume)
+        self.backend.refuse_elsewhere(work.volume, work.operation)
         work.remains = self.backend.driver.delete(volume_ref(work.volume))
 
 

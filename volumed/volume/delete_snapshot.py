@@ -24,8 +24,7 @@ class Remove(OneWay):
     name: str = "remove"
 
     def do(self, work: SnapshotWork) -> None:
-        if not work.operation.args.get("force"):
-            self.backend.refuse_elsewhere(work.volume)
+        self.backend.refuse_elsewhere(work.volume, work.operation)
         self.backend.driver.delete_snapshot(snapshot_ref(work.snapshot, work.volume))
 
 

@@ -194,7 +194,7 @@ class RbdDriver:
     def has_volume(self, volume: VolumeRef) -> bool:
         with self._connection.translated(f"volume {volume.id}"):
             found = self._images.whole(volume.id)
-            return found is not None and found.size >= volume.size * GIB and not self._headers.lacks_parent(found)
+            return found is not None and found.size >= volume.size * GIB and self._headers.lost_parent(found) is None
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 

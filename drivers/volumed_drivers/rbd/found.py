@@ -57,11 +57,10 @@ class Found:
 
     def _image(self, volume_id: str, header: Header) -> Iterator[Leftover]:
         name = volume_name(volume_id)
-        if header.parent is not None and self.images.headers.lacks_parent(header):
-            lost = f"{header.size} bytes, and image {header.parent.image_id}, which it rests on, is gone"
-            yield Leftover("volume", volume_id, self._place(name), lost, 0)
-        else:
-            yield Leftover("volume", volume_id, self._place(name), f"{header.size} bytes", header.size)
+        detail, size = f"{header.size} bytes", header.size
+        if (lost := self.images.headers.lost_parent(header)) is not None:
+            detail, size = f"{detail}, and {lost}", 0
+        yield Leftover("volume", volume_id, self._place(name), detail, size)
         for entry in header.user_snapshots:
             place = self._place(f"{name}@{entry.name}")
             if (snapshot_id := id_of_snapshot(entry.name)) is not None:

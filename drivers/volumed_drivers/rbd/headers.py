@@ -95,12 +95,16 @@ class Headers:
             parent=_parent(entries[_PARENT]) if _PARENT in entries else None,
         )
 
-    def lacks_parent(self, header: Header) -> bool:
-        """Whether the image rests on one that is gone, of this pool and namespace: another's is not ours to ask for."""
+    def lost_parent(self, header: Header) -> str | None:
+        """Says that the image rests on one that is gone; None where it does not, or on another pool or namespace.
+
+        Those are not ours to ask for.
+        """
         parent, ioctx = header.parent, self._connection.ioctx
         if parent is None or (parent.pool_id, parent.namespace) != (ioctx.get_pool_id(), ioctx.get_namespace()):
-            return False
-        return self.read(parent.image_id) is None
+            return None
+        is_there = self.read(parent.image_id) is not None
+        return None if is_there else f"image {parent.image_id}, which it rests on, is gone"
 
     def all(self) -> Iterator[tuple[str, Header]]:
         """Every image of the pool with its name; what goes meanwhile is left out."""

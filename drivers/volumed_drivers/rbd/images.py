@@ -48,8 +48,7 @@ class Images:
         what, found = f"volume {volume_id}", self.whole(volume_id)
         if found is None:
             raise BackendNotFound(what=what, backend=self.connection.backend)
-        if found.parent is not None and self.headers.lacks_parent(found):
-            reason = f"image {found.parent.image_id}, which it rests on, is gone"
+        if (reason := self.headers.lost_parent(found)) is not None:
             raise BackendInvalid(backend=self.connection.backend, what=what, reason=reason)
         return found
 

@@ -130,17 +130,15 @@ class Register:
                 asked.wait_for_complete()
 
     def _set(self, point: str, key: str, value: object) -> None:
-        crash_point(f"{point}.before")
-        self._together.set(key, json.dumps(value).encode())
-        crash_point(f"{point}.after")
+        self._change(point, key, json.dumps(value).encode())
 
     def _remove(self, point: str, key: str) -> None:
-        ioctx = self._connection.ioctx
-        with self._connection.modules.rados.WriteOpCtx() as operation:
-            ioctx.remove_omap_keys(operation, (key,))
-            crash_point(f"{point}.before")
-            ioctx.operate_write_op(operation, self._name)
-            crash_point(f"{point}.after")
+        self._change(point, key, None)
+
+    def _change(self, point: str, key: str, value: bytes | None) -> None:
+        crash_point(f"{point}.before")
+        self._together.change(key, value)
+        crash_point(f"{point}.after")
 
     def _write(self, entries: Entries, waits: bool) -> None:
         ioctx, there = self._connection.ioctx, {key: value for key, value in entries.items() if value is not None}

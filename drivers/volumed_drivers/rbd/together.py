@@ -19,8 +19,8 @@ class Together:
         self._turn = threading.Lock()
         self._next = _Change()
 
-    def set(self, key: str, value: bytes) -> None:
-        """Return when it is written. Raises what ``write`` raises, to everybody whose entry was in it."""
+    def change(self, key: str, value: bytes | None) -> None:
+        """Return when it is made. Raises what ``write`` raises, to everybody whose entry was in it."""
         ours = self._add(key, value, waits=True)
         with self._turn:
             if not ours.is_over:

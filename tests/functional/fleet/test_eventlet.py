@@ -117,28 +117,16 @@ def test_it_works_on_mariadb_too(make_fleet: MakeFleet) -> None:
     assert max(fleet.stalls().values()) < LONGEST_STALL, fleet.stalls()
 
 
-CEPH = """
-[DEFAULT]
-enabled_backends = ceph
-[ceph]
-volume_driver = rbd
-rbd_pool = {client.pool}
-rbd_user = {client.user}
-rbd_ceph_conf = {client.configuration}
-rbd_secret_uuid = 5f0b5d3e-8e0c-4f0e-9d3e-1b6d3f1c2a77
-rbd_flatten_volume_from_snapshot = true
-"""
-
-
 @pytest.mark.part("rabbitmq-server")
 @pytest.mark.part("postgres")
 @pytest.mark.part("ceph")
 def test_a_cluster_that_is_silent_stops_no_hub(make_fleet: MakeFleet) -> None:
     """librbd waits in C, and tells its progress from threads of its own."""
-    from tests.lab.ceph import cluster
+    from tests.lab.ceph import cluster, group
 
     with cluster.own() as own, own.pool() as client:
-        green = make_green(make_fleet, CEPH.format(client=client), waits=QUICK.partition("[file]")[0])
+        flattened = group.only(client) + "rbd_flatten_volume_from_snapshot = true\n"
+        green = make_green(make_fleet, flattened, waits=QUICK.partition("[file]")[0])
         smoke.live_a_life_anywhere(green)
         with green.session() as rest:
             try:

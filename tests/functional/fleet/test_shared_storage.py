@@ -9,17 +9,6 @@ import pytest
 from tests.functional.fleet.conftest import QUICK, MakeFleet, until
 from tests.lab.fleet import FleetDaemon
 
-CEPH = """
-[DEFAULT]
-enabled_backends = ceph
-[ceph]
-volume_driver = rbd
-rbd_pool = {client.pool}
-rbd_user = {client.user}
-rbd_ceph_conf = {client.configuration}
-rbd_secret_uuid = 5f0b5d3e-8e0c-4f0e-9d3e-1b6d3f1c2a77
-"""
-
 
 @pytest.fixture
 def on_files(make_fleet: MakeFleet) -> Iterator[FleetDaemon]:
@@ -31,10 +20,10 @@ def on_files(make_fleet: MakeFleet) -> Iterator[FleetDaemon]:
 @pytest.fixture
 def on_ceph(make_fleet: MakeFleet) -> Iterator[FleetDaemon]:
     """Two nodes with a backend of the same name on the same pool."""
-    from tests.lab.ceph import cluster
+    from tests.lab.ceph import cluster, group
 
     with cluster.shared().pool() as client:
-        yield make_fleet("second", configuration=QUICK.partition("[file]")[0] + CEPH.format(client=client))
+        yield make_fleet("second", configuration=QUICK.partition("[file]")[0] + group.only(client))
 
 
 @pytest.mark.part("rabbitmq-server")

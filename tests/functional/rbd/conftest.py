@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.ceph.group import group_of
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 
 if TYPE_CHECKING:
@@ -19,19 +20,10 @@ capability_interval = 1
 sweep_interval = 0.5
 """
 
-BACKEND = """
-[{name}]
-volume_driver = rbd
-rbd_pool = {client.pool}
-rbd_user = {client.user}
-rbd_ceph_conf = {client.configuration}
-rbd_secret_uuid = 5f0b5d3e-8e0c-4f0e-9d3e-1b6d3f1c2a77
-"""
-
 
 def configuration(clients: "dict[str, Client]", more: str = "") -> str:
     """``volumed.conf`` of a service with a backend for each of ``clients``; ``more`` belongs to each backend."""
-    backends = [BACKEND.format(name=name, client=client) + more for name, client in clients.items()]
+    backends = [group_of(client, name) + more for name, client in clients.items()]
     return CONFIGURATION.format(names=",".join(clients)) + "".join(backends)
 
 

@@ -150,8 +150,7 @@ def delete(
         return Accepted(None)
     attachments.move(tx, attachment_id, AttachStatus(attachment.attach_status), AttachStatus.DETACHING, error=None)
     settle(tx, volume.id)
-    more = {"force": True} if force else {}
-    return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id, more)
+    return _begin(tx, caller, "attachment.detach", volume, attachment, operation_id, _forced(force))
 
 
 def _delete_after(
@@ -170,8 +169,8 @@ def _delete_after(
         return Accepted(successor.id, volume.host)
     cancellation.request(tx, caller, live)
     reason = f"waits for the end of operation {live.id} ({live.kind}), which is cancelled"
-    more = {"force": True} if force else {}
-    operations.add_after(tx, _new(caller, "attachment.detach", volume, attachment, operation_id, more), live.id, reason)
+    detach = _new(caller, "attachment.detach", volume, attachment, operation_id, _forced(force))
+    operations.add_after(tx, detach, live.id, reason)
     return Accepted(operation_id, volume.host, cancels=live.id)
 
 
@@ -338,6 +337,11 @@ def _begin(
     cause = Request(operation_id, caller.request_id)
     notifications.of_volume(tx, cause, volume, event, status, attachment_id=attachment.id)
     return Accepted(operation_id, volume.host)
+
+
+def _forced(force: bool) -> Mapping[str, Any]:
+    """The argument of a detach that says so."""
+    return {"force": True} if force else {}
 
 
 def _new(

@@ -221,10 +221,9 @@ class _Target:
             self._revoke_others(wanted.acls, wanted.force)
 
     def _revoke_others(self, acls: tuple[Acl, ...], force: bool) -> None:
-        """Last of all: those who are to come are in, whoever does not leave yet."""
-        leaving = sorted(set(self.initiators()) - {acl.initiator for acl in acls})
-        staying = [] if force else [initiator for initiator in leaving if self.sessions([initiator])]
-        for initiator in (*(each for each in leaving if each not in staying), *staying):
+        """Last of all: those who are to come are in, whoever does not leave yet. Who is not logged in goes first."""
+        leaving = set(self.initiators()) - {acl.initiator for acl in acls}
+        for initiator in sorted(leaving, key=lambda each: (bool(self.sessions([each])), each)):
             if not force:
                 self.refuse_if_logged_in("its access ends, and it was not forced", [initiator])
             self._remove_acl(initiator)
