@@ -39,7 +39,7 @@ class Export:
 
     def _let_earlier_copies_end(self, work: AttachmentWork) -> None:
         """A copy byte by byte that was accepted before this attach must not find somebody writing."""
-        if self.backend.driver.capabilities().snapshot_attached_support:
+        if self.backend.copies_in_one_instant:
             return
         with self.backend.database.reading() as tx:
             readers = operations.holders_of(tx, work.volume.id, limit=100)

@@ -6,6 +6,7 @@ Turns rows into the values a driver is told, and knows nothing of RPC or of how 
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from volumed.db import attachments
 from volumed.db.engine import Database
@@ -29,6 +30,11 @@ class Backend:
     database: Database
     export_on_create: bool
     storages: Collection[str] = ()
+
+    @cached_property
+    def copies_in_one_instant(self) -> bool:
+        """Whether a snapshot or copy of an attached volume is a true instant; asked once, since a measure costs."""
+        return self.driver.capabilities().snapshot_attached_support
 
     def refuse_elsewhere(self, volume: Volume, operation: Operation) -> None:
         """Raise ``BackendUnreachable`` where the driver serves another storage now than the volume's.

@@ -39,8 +39,9 @@ class Provision:
 
     def do(self, work: VolumeWork) -> None:
         work.facts = self._make(work)
-        driver = self.backend.driver
-        work.wants_flatten = isinstance(driver, Flattens) and driver.wants_flatten(volume_ref(work.volume))
+        volume, driver = work.volume, self.backend.driver
+        is_copy = volume.snapshot_id is not None or volume.source_volid is not None
+        work.wants_flatten = is_copy and isinstance(driver, Flattens) and driver.wants_flatten(volume_ref(volume))
 
     def undo(self, work: VolumeWork) -> None:
         work.remains = self.backend.driver.delete(volume_ref(work.volume))
@@ -61,8 +62,7 @@ class Provision:
 
     def _refuse_a_moving_source(self, operation: Operation, source_id: str) -> None:
         """Whoever attaches takes the source's lock exclusively, so this holds until the copy is done."""
-        instant = self.backend.driver.capabilities().snapshot_attached_support
-        if not instant and self.backend.is_attached(operation, source_id):
+        if not self.backend.copies_in_one_instant and self.backend.is_attached(operation, source_id):
             raise BackendInvalid(
                 backend=self.backend.host,
                 what=f"a clone of volume {source_id}",

@@ -178,31 +178,45 @@ class Images:
         check: Callable[[], object] = lambda: None,
     ) -> None:
         """Make the volume unless it is complete: ``make``, once ``check`` raises nothing, gives the image's id."""
-        with self.register.asking_intent(volume_id) as answer:
-            found = self.headers.find(volume_name(volume_id))
-            known = answer()
-        if found is None or not self.marker.is_whole(found.metadata, volume_id):
-            if known is not None:
-                self.discard(volume_id, known)
-            elif found is not None:
-                raise self.foreign(volume_id)
-            check()
-            self._make_anew(volume_id, intent, make)
-        elif known is None:
+        if self._is_made(volume_id):
             return
-        self.register.forget_intent(volume_id)
-
-    def _make_anew(self, volume_id: str, intent: Mapping[str, str], make: Callable[[], str | None]) -> None:
+        check()
         self.register.intend(volume_id, intent)
-        try:
-            image_id = make()
-        except self._rbd_error as error:
-            if errors.is_there(error):
-                raise self.foreign(volume_id) from error
-            raise
+        image_id = self._made(volume_id, make)
         if image_id is None:
             raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
         self.set_mark(volume_id, image_id)
+        self.register.forget_intent(volume_id)
+
+    def _is_made(self, volume_id: str) -> bool:
+        """Whether it is complete. What was left half-made is removed; ``BackendInvalid`` where it is somebody else's.
+
+        A new one, whose name nobody has, costs one request.
+        """
+        image_id = self.headers.id_of(volume_name(volume_id))
+        if image_id is None:
+            return False
+        known, found = self.register.intent(volume_id), self.headers.read(image_id)
+        is_whole = found is not None and self.marker.is_whole(found.metadata, volume_id)
+        if known is not None and is_whole:
+            self.register.forget_intent(volume_id)
+        elif known is not None:
+            self.discard(volume_id, known)
+        elif found is not None and not is_whole:
+            raise self.foreign(volume_id)
+        return is_whole
+
+    def _made(self, volume_id: str, make: Callable[[], str | None]) -> str | None:
+        """By ``make``, and again where the name is taken by what librbd was killed in the removal of: it has no id."""
+        try:
+            return make()
+        except self._rbd_error as error:
+            if not errors.is_there(error):
+                raise
+            if self.headers.id_of(volume_name(volume_id)) is not None:
+                raise self.foreign(volume_id) from error
+        self.discard(volume_id, {})
+        return make()
 
     def set_mark(self, volume_id: str, image_id: str) -> None:
         """Say that the image is the volume, complete."""

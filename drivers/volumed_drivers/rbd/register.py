@@ -143,12 +143,17 @@ class Register:
     def _write(self, entries: Entries, waits: bool) -> None:
         ioctx, there = self._connection.ioctx, {key: value for key, value in entries.items() if value is not None}
         gone = entries.keys() - there.keys()
-        with self._connection.modules.rados.WriteOpCtx() as operation:
+        rados = self._connection.modules.rados
+        with rados.WriteOpCtx() as operation:
+            operation.omap_cmp("", "")  # of a register that is gone: nothing is written, and it is not made anew
             if gone:
                 ioctx.remove_omap_keys(operation, tuple(gone))
             if there:
                 ioctx.set_omap(operation, tuple(there), tuple(there.values()))
-            (ioctx.operate_write_op if waits else ioctx.operate_aio_write_op)(operation, self._name)
+            try:
+                (ioctx.operate_write_op if waits else ioctx.operate_aio_write_op)(operation, self._name)
+            except rados.ObjectNotFound as error:
+                raise self._gone() from error
 
     def _entries(self, prefix: str) -> Iterator[tuple[str, Any]]:
         try:

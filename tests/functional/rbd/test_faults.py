@@ -70,6 +70,22 @@ def set_up(backend: Any) -> Driver:
 
 
 @contextmanager
+def pool_of(backend: Any) -> Iterator[Any]:
+    """The pool as whoever has a key sees it."""
+    import rados
+
+    client = backend.client
+    with rados.Rados(conffile=client.configuration, rados_id=client.user) as connected:
+        with connected.open_ioctx(client.pool) as ioctx:
+            yield ioctx
+
+
+def keys(ioctx: Any) -> list[str]:
+    """Names of the pool's objects."""
+    return [found.key for found in ioctx.list_objects()]
+
+
+@contextmanager
 def at(point: str, act: Callable[[], None]) -> Iterator[None]:
     """``act`` once when somebody passes the crash point inside the block."""
     done = threading.Event()
@@ -336,6 +352,41 @@ def test_an_entry_of_one_service_is_no_claim_to_what_another_has_made_since(back
         assert other.has_volume(VOLUME)
     clear(other)
     assert not driver.audit()
+
+
+def test_without_the_register_nothing_is_made_and_it_is_not_made_anew(backend: Any, driver: Any) -> None:
+    driver.create(VOLUME)
+    with pool_of(backend) as ioctx:
+        register = f"volumed.{backend.owner.deployment}.{backend.setup().service}"
+        ioctx.remove_object(register)
+        for call in (lambda: driver.create(COPY), lambda: driver.create_from_volume(COPY, VOLUME, unwatched)):
+            raised = bounded(call)
+            assert isinstance(raised, BackendUnreachable), raised
+            assert register in str(raised)
+            assert register not in keys(ioctx)
+    driver.do_setup()
+    assert not driver.has_volume(COPY)
+    driver.create(COPY)
+    clear(driver)
+
+
+def test_what_librbd_was_killed_in_the_removal_of_is_made_again(backend: Any, driver: Any) -> None:
+    """The name is still in the pool's directory then, and leads to no image."""
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    with at("rbd.mark.before", killed), pytest.raises(KeyboardInterrupt):
+        driver.create(VOLUME)
+    with pool_of(backend) as ioctx:
+        name = f"volume-{VOLUME.id}"
+        image_id = ioctx.read(f"rbd_id.{name}")[4:].decode()
+        for gone in (f"rbd_header.{image_id}", f"rbd_object_map.{image_id}", f"rbd_id.{name}"):
+            ioctx.remove_object(gone)
+        driver.create(VOLUME)
+        assert driver.has_volume(VOLUME)
+        clear(driver)
+        assert not [key for key in keys(ioctx) if image_id in key]
 
 
 def test_an_image_whose_snapshots_are_called_as_ours_is_managed_once_they_are_renamed(client: Any, driver: Any) -> None:
