@@ -18,7 +18,7 @@ SEED ?=
 export SEED
 CRASH ?=
 # What runs in guests, or boots them.
-GUEST_TESTS := tests/guest tests/functional/lab/test_guest.py tests/functional/lab/test_lvm_node.py
+GUEST_TESTS := tests/guest tests/conformance/test_lio.py tests/functional/lab/test_guest.py tests/functional/lab/test_lvm_node.py
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -78,7 +78,7 @@ bench-fleet: setup  ## a fleet beside the embedded mode: latency, throughput, CP
 	@$(BIN)/python -m bench fleet fleet-rpc fleet-volumes fleet-memory
 
 bench-lvm: setup-guest  ## the LVM driver and LIO on a kernel of its own, beside bare LVM commands and writes of configfs
-	@$(BIN)/python -m bench lvm lio attach
+	@$(BIN)/python -m bench lvm lvm-restart lio attach
 
 bench-rbd: setup  ## the RBD driver beside bare librbd on a real cluster, and with thousands of images
 	@$(BIN)/python -m bench rbd rbd-rest rbd-images

@@ -100,9 +100,14 @@ def exported(volume_id: str, disk: Path) -> Export:
 
 def bare_export(number: int, disk: Path | None) -> None:
     """The same target written down: backstore, LUN, initiator with its secret, portal; no question asked."""
-    store = CORE / (f"rd_mcp_{number}" if disk is None else f"fileio_{number}") / f"bare-{number}"
+    kind, control = "fileio", f"fd_dev_name={disk},fd_dev_size={SIZE}"
+    if disk is None:
+        kind, control = "rd_mcp", "rd_pages=64"
+    elif disk.is_block_device():
+        kind, control = "iblock", f"udev_path={disk}"
+    store = CORE / f"{kind}_{number}" / f"bare-{number}"
     store.mkdir(parents=True)
-    put(store / "control", "rd_pages=64" if disk is None else f"fd_dev_name={disk},fd_dev_size={SIZE}")
+    put(store / "control", control)
     put(store / "udev_path", f"{disk}")
     put(store / "enable", "1")
     put(store / "wwn/vpd_unit_serial", f"00000000-0000-4000-8000-{number:012d}")

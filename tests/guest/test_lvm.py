@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.lab.data_paths import Local
 from tests.lab.lvm_backend import FIRST, LvmBackend, instead_of, lvm, volume_group, volumes
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendUnreachable, OutcomeUnknown
-from volumed.driver.interface import Owner, Remains, SnapshotRef, VolumeRef, unwatched
+from volumed.driver.interface import Owner, Progress, Remains, SnapshotRef, VolumeRef, unwatched
 from volumed_drivers.lvm.driver import LvmDriver
 
 pytestmark = pytest.mark.guest
@@ -379,6 +379,88 @@ def test_nothing_is_left_to_purge_where_nothing_is_cleared(thick: LvmBackend) ->
     driver.create(SOURCE)
     assert driver.delete(SOURCE) is None
     assert volumes("vg") == set()
+
+
+class Stopped(Exception):
+    """What a progress raises when the service ends."""
+
+
+def stopping_at(least: int) -> Progress:
+    def progress(done: int, total: int) -> None:
+        if done >= least:
+            raise Stopped
+
+    return progress
+
+
+def test_what_is_stopped_goes_on_where_it_was_and_a_delete_of_it_is_cleared_from_the_beginning(
+    thick: LvmBackend,
+) -> None:
+    """A service that ends stops hours of work; only a kill was taken up again."""
+    driver = thick.ready()
+    calls: list[Callable[[Progress], object]] = [
+        lambda progress: driver.create(SOURCE, progress),
+        lambda progress: driver.create_from_volume(COPY, SOURCE, progress),
+        lambda progress: driver.extend(SOURCE, 2, progress),
+    ]
+    for call in calls:
+        with pytest.raises(Stopped):
+            call(stopping_at(512 * MIB))
+        told: list[int] = []
+        call(lambda done, total, told=told: told.append(done))
+        assert told[0] >= 512 * MIB
+    assert driver.has_volume(VolumeRef(SOURCE.id, 2, "vg"))
+    assert driver.has_volume(COPY)
+
+    other = VolumeRef("other", 1, "vg")
+    with pytest.raises(Stopped):
+        driver.create_from_volume(other, COPY, stopping_at(512 * MIB))
+    assert isinstance(driver.delete(other), Remains)
+    assert [each.kind for each in driver.audit() if each.id == "other"] == ["remains"]
+    told = []
+    driver.purge(other, lambda done, total: told.append(done))
+    assert told[0] == 0
+    assert not [each for each in driver.audit() if each.id == "other"]
+
+
+def test_a_thick_volume_whose_snapshot_is_read_is_grown_later_and_stays_as_it_is(thick: LvmBackend) -> None:
+    driver = thick.ready()
+    driver.create(SOURCE)
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
+    with held_open(Path(f"/dev/vg/_snapshot-{SNAPSHOT.id}")):
+        with pytest.raises(BackendBusy, match="open"):
+            driver.extend(SOURCE, 2)
+        assert driver.has_volume(SOURCE)
+    with pytest.raises(BackendFull):
+        driver.extend(SOURCE, 100)
+    assert driver.has_volume(SOURCE)
+    driver.extend(SOURCE, 2)
+    assert driver.has_volume(VolumeRef(SOURCE.id, 2, "vg"))
+
+
+def test_the_room_of_thick_snapshots_is_not_promised_to_volumes(thick: LvmBackend) -> None:
+    driver = thick.ready()
+    driver.create(SOURCE)
+    (pool,) = driver.capabilities().pools
+    assert pool.foreign_gib == 0
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
+    (pool,) = driver.capabilities().pools
+    assert pool.foreign_gib == pytest.approx(1, rel=0.02)
+    assert pool.total_gib - pool.foreign_gib - SOURCE.size == pytest.approx(pool.free_gib)
+
+
+def test_a_snapshot_that_a_revert_went_back_to_is_still_one_to_be_managed(thin: LvmBackend) -> None:
+    driver = thin.ready()
+    driver.create(SOURCE)
+    driver.create_snapshot(SNAPSHOT, False, unwatched)
+    driver.revert(SOURCE, SNAPSHOT, unwatched)
+    (found,) = driver.manageable_snapshots()
+    assert found.id == SNAPSHOT.id
+    driver.unmanage_snapshot(SNAPSHOT)
+    (found,) = driver.manageable_snapshots()
+    driver.manage_snapshot(SNAPSHOT, found.reference)
+    assert driver.has_snapshot(SNAPSHOT)
+    assert [each.id for each in driver.manageable_volumes()] == [SOURCE.id]
 
 
 def test_a_thick_volume_is_not_removed_with_its_snapshots(thick: LvmBackend) -> None:

@@ -2,11 +2,11 @@
 
 import fcntl
 import os
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from volumed_drivers.lvm.hands import Asked
 
 pytestmark = pytest.mark.guest
 
-#: The user that the service is.
-NOBODY = 65534
+#: The user that the service is, and one that is neither that nor root.
+NOBODY, ANOTHER = 65534, 12345
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -99,27 +99,33 @@ def test_nobody_makes_copies_grows_reverts_and_deletes_volumes(backend: LvmBacke
         as_nobody(work)
 
 
-def test_who_holds_a_volume_is_named_also_to_nobody(backend: LvmBackend) -> None:
-    def work() -> None:
-        driver = backend.ready()
-        driver.create(SOURCE)
-        holder = os.fork()
-        if holder == 0:
-            os._exit(0 if held_for_a_while(driver) else 1)
-        time.sleep(1)
-        with pytest.raises(BackendBusy, match=f"process {holder} "):
-            driver.delete(SOURCE)
-        os.kill(holder, signal.SIGKILL)
-        os.waitpid(holder, 0)
-
+def test_who_holds_a_volume_is_named_also_to_nobody_when_it_is_another_users_program(backend: LvmBackend) -> None:
+    """As qemu of the node is: of a user of its own, and exec'ed, so that its descriptors are that user's to list."""
     with helper(backend.folder / "lvm.sock", backend.pool):
-        as_nobody(work)
+        backend.ready().create(SOURCE)
+        with another_users_program(backend.ready()) as holder:
+            owner = os.stat(f"/proc/{holder}/fd")
+            assert (owner.st_uid, owner.st_mode & 0o777) == (ANOTHER, 0o500)
+
+            def work() -> None:
+                with pytest.raises(BackendBusy, match=rf"process {holder} \(sleep\)"):
+                    backend.ready().delete(SOURCE)
+
+            as_nobody(work)
 
 
-def held_for_a_while(driver: LvmDriver) -> bool:
-    with driver._lvm.opened("volume-source", writable=False):
-        signal.pause()
-    return True
+@contextmanager
+def another_users_program(driver: LvmDriver) -> Iterator[int]:
+    """Have one hold the volume open; yields its process id."""
+    with driver._lvm.opened("volume-source", writable=False) as device:
+        holder = subprocess.Popen(
+            ["/usr/bin/sleep", "600"], user=ANOTHER, group=ANOTHER, extra_groups=[], pass_fds=[device]
+        )
+    try:
+        yield holder.pid
+    finally:
+        holder.kill()
+        holder.wait()
 
 
 def test_a_group_that_the_helper_was_not_given_is_not_worked_on_and_no_other_device_is_handed_over(
@@ -146,13 +152,13 @@ def test_it_holds_the_capabilities_that_its_unit_names_and_lets_in_whom_it_was_t
         backend.ready()
         status = Path(f"/proc/{process.pid}/status").read_text()
         held = {line.split()[0]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")}
-        wanted = sum(1 << number for number in (0, 14, 19, 21, 23, 27))
+        wanted = sum(1 << number for number in (0, 2, 14, 19, 21, 23, 27))
         assert (held["CapPrm:"], held["CapEff:"], held["CapBnd:"]) == (wanted, wanted, wanted)
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                os.setresuid(12345, 12345, 12345)
+                os.setresuid(ANOTHER, ANOTHER, ANOTHER)
                 Asked("backend", backend.folder / "lvm.sock", 5).meet()
             except BackendUnreachable:
                 status = 0

@@ -21,7 +21,7 @@ DEVICE = Path("/dev/mirrors/volume-mirrored")
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[LvmBackend]:
     with volume_group("mirrors", "/dev/ubda", "/dev/ubdb") as group:
-        options = {"lvm_type": "thick", "lvm_mirrors": 1, "volume_clear_size": 64}
+        options = {"lvm_type": "thick", "lvm_mirrors": 1, "volume_clear_size": 64, "lvm_read_interval": 3600.0}
         yield LvmBackend(tmp_path, group, "fake", Local(), options=options)
 
 
@@ -35,6 +35,8 @@ def test_each_volume_is_on_two_disks_cleared_and_grown_on_both_and_counted_twice
     (pool,) = driver.capabilities().pools
     assert pool.total_gib == pytest.approx(24, rel=0.01)
     driver.create(VOLUME)
+    (told,) = driver.capabilities().pools
+    assert told.free_gib == pytest.approx(pool.free_gib - VOLUME.size, abs=0.1)  # without another look
     driver.create(VOLUME)
     assert disks_below() == {"/dev/ubda", "/dev/ubdb"}
     driver.extend(VOLUME, 2)

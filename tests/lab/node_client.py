@@ -25,6 +25,9 @@ LEFT = 8
 #: The backend whose target is not the kernel's.
 FILES = "files"
 
+#: The backend whose volumes are extended while they are attached.
+GROWS_IN_USE = "thin"
+
 #: Where the kernel has its targets, and who is let in to one by the name of its volume.
 ACCESSES = "sys/kernel/config/target/iscsi/*:volume-{volume}/tpgt_1/acls/{initiator}/lun_*/lun"
 
@@ -60,14 +63,14 @@ class Client:
     def snapshot(self, volume: str) -> str:
         return str(self.ask("POST", "/snapshots", {"snapshot": {"volume_id": volume, "force": True}})["snapshot"]["id"])
 
-    def attach(self, volume: str) -> None:
-        """By a host that is called by the volume's name; it has been let in when this returns."""
+    def attach(self, volume: str) -> str:
+        """By a host that is called by the volume's name; it has been let in when this returns. The attachment."""
         attachment = {
             "volume_uuid": volume,
             "instance_uuid": volume,
             "connector": {"initiator": initiator_of(volume), "host": "compute", "ip": "127.0.0.1"},
         }
-        self.ask("POST", "/attachments", {"attachment": attachment})
+        return str(self.ask("POST", "/attachments", {"attachment": attachment})["attachment"]["id"])
 
     def wait(self, path: str, status: str = "available") -> None:
         deadline = time.monotonic() + PATIENCE
@@ -116,7 +119,12 @@ def lifecycle(client: Client, *backends: str) -> None:
             client.wait(f"/volumes/{copy}")
         client.ask("POST", f"/volumes/{copies[0]}/action", {"os-extend": {"new_size": 2}})
         client.wait(f"/volumes/{copies[0]}")
-        client.attach(copies[0])
+        attachment = client.attach(copies[0])
+        if backend == GROWS_IN_USE:
+            client.ask("POST", f"/attachments/{attachment}/action", {"os-complete": {}})
+            client.wait(f"/volumes/{copies[0]}", "in-use")
+            client.ask("POST", f"/volumes/{copies[0]}/action", {"os-extend": {"new_size": 3}})
+            client.wait(f"/volumes/{copies[0]}", "in-use")
     remove_all(client)
 
 

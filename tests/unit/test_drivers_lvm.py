@@ -13,6 +13,7 @@ from tests.lab.data_paths import Local
 from tests.lab.lvm_backend import LvmBackend
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Owner
+from volumed_drivers.lvm import filling
 from volumed_drivers.lvm.commands import LogicalVolume
 from volumed_drivers.lvm.governor import SPACING, WINDOW, Governor
 from volumed_drivers.lvm.names import Names, owner_of, parsed, told
@@ -39,6 +40,41 @@ def test_two_ways_to_the_rights_are_one_too_many(tmp_path: Path) -> None:
     options = {"lvm_helper_socket": "/run/volumed/lvm.sock", "lvm_root_helper": "sudo -n"}
     with pytest.raises(BackendInvalid, match=r"lvm_root_helper.*lvm_helper_socket"):
         LvmBackend(tmp_path, "vg", "fake", Local(), options=options).driver().check_for_setup_error()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("lvm_conf_file", "/etc/volumed/lvm.conf"), ("lvm_suppress_fd_warnings", False)]
+)
+def test_what_the_helper_decides_is_not_for_the_backends_group_to_say(
+    tmp_path: Path, option: str, value: object
+) -> None:
+    options = {"lvm_helper_socket": "/run/volumed/lvm.sock"}
+    LvmBackend(tmp_path, "vg", "fake", Local(), options=options).driver().check_for_setup_error()
+    asked = options | {option: value}
+    with pytest.raises(BackendInvalid, match=rf"{option}.*lvm_helper_socket"):
+        LvmBackend(tmp_path, "vg", "fake", Local(), options=asked).driver().check_for_setup_error()
+    LvmBackend(tmp_path, "vg", "fake", Local(), options={option: value}).driver().check_for_setup_error()
+
+
+def test_a_configuration_of_lvm_that_nobody_asked_for_and_the_helper_may_not_read_is_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An earlier manager's, which the default names: it may keep guests' volumes out of LVM's sight."""
+    monkeypatch.setattr(Path, "is_file", lambda path: str(path) == "/etc/cinder/lvm.conf")
+    for options in ({}, {"lvm_helper_socket": "/run/volumed/lvm.sock"}):
+        LvmBackend(tmp_path, "vg", "fake", Local(), options=options).driver().check_for_setup_error()
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "/etc/cinder/lvm.conf" in told
+
+
+@pytest.mark.parametrize("target", ["lio", "fake"])
+def test_a_write_cache_that_no_logical_volume_has_is_said_to_do_nothing(
+    tmp_path: Path, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"iscsi_write_cache": True, "target_port": 3260}
+    LvmBackend(tmp_path, "vg", target, Local(), options=options).driver().check_for_setup_error()
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "[lvm] iscsi_write_cache does nothing" in told
 
 
 @pytest.mark.parametrize(
@@ -97,6 +133,21 @@ def test_a_pool_fits_its_group_and_its_metadata_has_room_for_every_chunk(free: i
 )
 def test_a_large_mirror_has_regions_of_the_next_power_of_two(size: int, option: list[str]) -> None:
     assert region_size(size) == option
+
+
+def test_what_is_cleared_slowly_gives_a_sign_of_life_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one for long it is taken for stuck, and its process started again."""
+    pauses: list[float] = []
+    monkeypatch.setattr(filling.time, "sleep", pauses.append)
+    told: list[int] = []
+    with (tmp_path / "volume").open("w+b") as volume:
+        position = filling.Position(tmp_path / "volume.at")
+        clear = (volume.fileno(), 0, 4 * filling.MIB, position)
+        filling.clear(*clear, lambda done, total: told.append(done), rate=filling.MIB)
+    assert told == [at * filling.MIB for at in range(5)]
+    assert max(pauses) <= 1
 
 
 class Clock:

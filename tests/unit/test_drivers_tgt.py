@@ -426,3 +426,68 @@ def test_files_of_an_earlier_manager_are_found_and_go_when_the_export_is_ours(tm
     assert sorted(folder.iterdir()) == sorted(strangers)
     driver.remove_export(VOLUME)
     driver.close()
+
+
+def old_file(folder: Path, its_id: str, path: str | Path) -> Path:
+    """A file as the earlier manager wrote one for ``path``."""
+    folder.mkdir(exist_ok=True)
+    file = folder / f"volume-{its_id}"
+    text = OLD_FILE.format(name=f"iqn.2010-10.org.openstack:volume-{its_id}", volume="-")
+    file.write_text(text.replace("/dev/cinder-volumes/-", str(path)))
+    return file
+
+
+def test_an_old_file_goes_with_the_export_of_what_it_would_export_whatever_its_id_is(tmp_path: Path) -> None:
+    """A volume that was managed has another id than the earlier manager gave it."""
+    folder = tmp_path / "volumes"
+    file = old_file(folder, "former-id", tmp_path / "pool" / f"volume-{VOLUME.id}")
+    other = old_file(folder, "other-id", tmp_path / "pool" / "volume-other-id")
+    driver = FileBackend(tmp_path, "tgt", Iscsi(), options={"volumes_dir": str(folder)}).driver()
+    driver.do_setup()
+    driver.create(VOLUME)
+    driver.ensure_export(VOLUME, [FIRST])
+    assert (file.exists(), other.exists()) == (False, True)
+    driver.remove_export(VOLUME)
+    driver.close()
+
+
+def test_an_old_file_of_a_volume_that_is_exported_already_goes_at_the_start(tmp_path: Path) -> None:
+    """Such an export is as it should be, so that nobody makes it again."""
+    folder = tmp_path / "volumes"
+    backend = FileBackend(tmp_path, "tgt", Iscsi(), options={"volumes_dir": str(folder)})
+    driver = backend.driver()
+    driver.do_setup()
+    driver.create(VOLUME)
+    driver.ensure_export(VOLUME, [FIRST])
+    path = tmp_path / "pool" / f"volume-{VOLUME.id}"
+    files = [old_file(folder, VOLUME.id, path), old_file(folder, "former-id", path)]
+    other = old_file(folder, "other-id", tmp_path / "pool" / "volume-other-id")
+    backend.driver().do_setup()
+    assert [file.exists() for file in (*files, other)] == [False, False, True]
+    driver.remove_export(VOLUME)
+    driver.close()
+
+
+def test_what_is_left_of_an_earlier_managers_export_goes_and_the_export_of_its_volume_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "volumes"
+    driver = FileBackend(tmp_path, "tgt", Iscsi(), options={"volumes_dir": str(folder)}).driver()
+    driver.do_setup()
+    driver.create(VOLUME)
+    driver.ensure_export(VOLUME, [FIRST])
+    file = old_file(folder, VOLUME.id, "/dev/cinder-volumes/disk").rename(folder / "another-name")
+    (left,) = [found for found in driver.audit() if found.where == str(file)]
+    driver.remove_leftover(left)
+    assert (file.exists(), set(driver.exports())) == (False, {VOLUME.id})
+    driver.remove_export(VOLUME)
+    driver.close()
+
+
+def test_what_the_operator_asks_and_tgt_does_not_do_is_said_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wishes = {"use_chap_auth": False, "iscsi_write_cache": True}
+    driver = FileBackend(tmp_path, "tgt", Iscsi(), options=wishes).driver()
+    driver.do_setup()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [name for name in wishes if any(name in each and "[file]" in each for each in told)] == list(wishes)
+    driver.close()

@@ -54,7 +54,7 @@ def test_each_service_tells_systemd_and_is_started_by_a_command_that_exists(unit
     assert (ROOT / "bin" / f"volumed-{found[1]}").exists()
 
 
-@pytest.mark.parametrize(("name", "helper", "held"), [("lio", lio, {21}), ("lvm", lvm, {0, 14, 19, 21, 23, 27})])
+@pytest.mark.parametrize(("name", "helper", "held"), [("lio", lio, {21}), ("lvm", lvm, {0, 2, 14, 19, 21, 23, 27})])
 def test_a_helper_takes_the_options_and_holds_the_capabilities_that_its_unit_names(
     name: str, helper: ModuleType, held: set[int]
 ) -> None:

@@ -36,6 +36,8 @@ REQUESTS = (
     "`run`: accepted, an operation carries it out. `join`: the same is under way already; the answer names it. "
     "`400`: refused in OpenStack's words. Whatever the status, a live operation on the resource refuses with 400 and "
     "is named; one that reads it as its source refuses what would change it. "
+    "`extend_online` is an extend from microversion 3.42 on: that of an attached volume, also done again, is refused "
+    "where its backend has not said that it can (`online_extend_support`). "
     "The moves of the statuses are in `volumed/model/states.py`."
 )
 

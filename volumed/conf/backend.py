@@ -17,7 +17,7 @@ OPTIONS = [
         "max_over_subscription_ratio",
         default=20.0,
         min=1,
-        help="How many times its size a thin pool may promise.",
+        help="How many times its size a thin pool may promise; Cinder's auto is not understood.",
     ),
     cfg.BoolOpt(
         "export_on_create",
@@ -29,6 +29,13 @@ OPTIONS = [
         default="tgt",
         deprecated_name="iscsi_helper",
         help="Target: the name of an entry point in volumed.targets, such as tgt and lio; tgtadm and lioadm work too.",
+    ),
+    cfg.StrOpt(
+        "target_protocol",
+        default="iscsi",
+        deprecated_name="iscsi_protocol",
+        choices=[("iscsi", "all that tgt and lio speak here")],
+        help="Protocol of the target; there is no iSER and no NVMe over fabrics.",
     ),
     cfg.StrOpt(
         "target_ip_address",
@@ -57,12 +64,13 @@ OPTIONS = [
     cfg.BoolOpt(
         "use_chap_auth",
         default=True,
-        help="An initiator needs its attachment's secret. False (lio only): its name is enough.",
+        help="An initiator needs its attachment's secret. False (lio only, tgt asks for it): its name is enough.",
     ),
     cfg.BoolOpt(
         "iscsi_write_cache",
         default=False,
-        help="Answer writes before they are on disk; the initiator must flush. Off: what was answered is on disk.",
+        help="Answer writes before they are on disk; the initiator must flush. Off: what was answered is on disk."
+        " Only for files over lio.",
     ),
     cfg.StrOpt(
         "volumes_dir",

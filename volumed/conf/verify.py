@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from volumed.model.errors import ConfigurationError
 
@@ -50,8 +50,22 @@ def refuse_wrong_values(conf: cfg.ConfigOpts, groups: Sequence[str]) -> None:
             try:
                 getattr(conf if group == "DEFAULT" else conf[group], name)
             except (ValueError, cfg.Error) as error:
-                reason = str(error).rpartition(" is not valid: ")[2]
+                reason = _told(str(error).rpartition(" is not valid: ")[2], _type_of(conf, group, name))
                 raise ConfigurationError(option=f"[{group}] {name}", reason=reason) from error
+
+
+def _told(reason: str, wanted: Any) -> str:
+    """Python's words for text that is no number tell nothing of what is wanted."""
+    if not isinstance(wanted, types.Number) or not reason.startswith(("could not convert", "invalid literal")):
+        return reason
+    least, most = wanted.min, wanted.max
+    limits = "" if least is None else f" from {least} on" if most is None else f" from {least} to {most}"
+    return f"{reason.rpartition(': ')[2]} is not a number{limits}"
+
+
+def _type_of(conf: cfg.ConfigOpts, group: str, name: str) -> Any:
+    known = conf._opts if group == "DEFAULT" else conf._groups[group]._opts
+    return known[name]["opt"].type if name in known else None
 
 
 def _names(options: Sequence[Any]) -> frozenset[str]:

@@ -12,9 +12,10 @@ from volumed.db.pages import Listing
 from volumed.db.rows import Rows
 from volumed.db.sealing import Sealed, seal_of
 from volumed.db.tables import attachments, volumes
+from volumed.model import attached
 from volumed.model.errors import SecretUnreadable
 from volumed.model.records import Attachment
-from volumed.model.states import ATTACHMENT_MOVES, REACHABLE_ATTACHMENT, AttachStatus
+from volumed.model.states import ATTACHMENT_MOVES, REACHABLE_ATTACHMENT, AttachStatus, VolumeStatus
 
 _ROWS = Rows(attachments, Attachment, "attachment", ATTACHMENT_MOVES, status="attach_status")
 touch, remove = _ROWS.touch, _ROWS.remove
@@ -56,6 +57,12 @@ def of_volume(tx: Connection, volume_id: str) -> list[Attachment]:
     """The volume's attachments, oldest first."""
     wanted = select(attachments).where(attachments.c.volume_id == volume_id)
     return [_record(tx, row) for row in tx.execute(wanted.order_by(attachments.c.created_at, attachments.c.id))]
+
+
+def status_of_volume(tx: Connection, volume_id: str) -> VolumeStatus:
+    """What the volume is by its attachments, where nothing else is on its way. Take its row first."""
+    wanted = select(attachments.c.attach_status).where(attachments.c.volume_id == volume_id)
+    return attached.status_of(tx.execute(wanted).scalars().all())
 
 
 def of_volumes(tx: Connection, volume_ids: Collection[str]) -> dict[str, list[Attachment]]:

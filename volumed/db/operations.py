@@ -457,6 +457,11 @@ def wait(
     )
 
 
+def move_to_lane(tx: Connection, operation: Operation, lane: str) -> None:
+    """Let the operation wait for a thread of ``lane``, as if it had not been taken."""
+    _held(tx, operation, _O.WAITING, lane=lane, wait_reason=None, not_before=now(), claims=operation.claims - 1)
+
+
 def leave(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:
     """The service stops in order: the next start goes on with what is still running, and holds nothing against it."""
     _held(tx, operation, timeline=list(timeline), claims=0)

@@ -6,8 +6,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from volumed.db.clock import SECOND, now
 from volumed.db.tables import services
-from volumed.model.errors import NotFound
-from volumed.model.records import Service
+from volumed.model.errors import Invalid, NotFound
+from volumed.model.host import backend_of
+from volumed.model.records import Service, Volume
 
 #: The binary of a volume service, ``host@backend`` being its host.
 VOLUME_BINARY = "volumed-volume"
@@ -51,6 +52,24 @@ def report(tx: Connection, binary: str, host: str, incarnation: str, state: str,
         state=state, state_reason=reason, report_count=services.c.report_count + 1, updated_at=now()
     )
     return bool(tx.execute(reported).rowcount)
+
+
+def tell_extends_in_use(tx: Connection, host: str, supported: bool) -> bool:
+    """Whether the backend of the volume service extends volumes that are attached; False for no such service."""
+    known = update(services).where(services.c.host == host, services.c.binary == VOLUME_BINARY)
+    return bool(tx.execute(known.values(extends_in_use=supported)).rowcount)
+
+
+def refuse_to_extend_in_use(tx: Connection, volume: Volume) -> None:
+    """Raise ``Invalid`` unless the backend of ``volume``, which is attached, has said that it extends such volumes."""
+    wanted = select(services.c.extends_in_use).where(services.c.binary == VOLUME_BINARY)
+    supported = tx.execute(wanted.where(services.c.host == backend_of(volume.host or ""))).scalar()
+    if not supported:
+        why = "has not said that it can extend" if supported is None else "does not support to extend"
+        raise Invalid(
+            reason=f"Invalid volume: volume {volume.id} status must be available to extend, currently {volume.status}: "
+            f"its backend {why} a volume that is attached."
+        )
 
 
 def find_with_age(tx: Connection, binary: str, host: str) -> tuple[Service, float]:

@@ -65,6 +65,7 @@ services = Table(
     Column("rpc_version", String(16), nullable=False),
     Column("report_count", BigInteger, nullable=False),
     *_times(),
+    Column("extends_in_use", Boolean),
     UniqueConstraint("host", "binary"),
 )
 

@@ -2,7 +2,8 @@
 
 ``data.orphan``: something of ours that no row and no live operation knows. ``data.missing``: a row that claims data
 which is gone or too small; no repair brings it back, so the row is told the truth. ``account.unbound``: CHAP
-credentials that no export uses. ``data.remains``: what a delete left, and no operation purges; the repair queues that.
+credentials that no export uses. ``export.left``: what would bring back an export that is not there.
+``data.remains``: what a delete left, and no operation purges; the repair queues that.
 """
 
 import re
@@ -64,6 +65,7 @@ class DataCheck:
         others = self._known_to_others() if orphans else frozenset()
         yield from (self._orphan(each) for each in orphans if each.kind == "temporary" or each.id not in others)
         yield from self._missing(found, rows)
+        yield from self._left_of_exports(audited, rows)
         known = rows.busy | rows.unpurged
         remaining = [(each, each.id) for each in audited if each.kind == "remains" and each.id is not None]
         for each, volume_id in remaining:
@@ -110,6 +112,30 @@ class DataCheck:
             evidence=f"the target of {self._host} knows account {left.where}, and no export uses it",
             repair="remove the account",
             host=self._host,
+        )
+        return Case(finding, mend=lambda: self._driver.remove_leftover(left))
+
+    def _left_of_exports(self, audited: Iterable[Leftover], rows: _Rows) -> Iterator[Case]:
+        """The export of a volume in use takes along what is left of an earlier one: it is there, or a finding."""
+        suspected = [
+            (each, each.id)
+            for each in audited
+            if each.kind == "export" and each.id is not None and not _is_used(each.id, rows)
+        ]
+        exported = self._driver.exports() if suspected else {}
+        yield from (self._left_of_export(*each) for each in suspected if each[1] not in exported)
+
+    def _left_of_export(self, left: Leftover, volume_id: str) -> Case:
+        where, its_id = _shown(left.where), volume_id if _ID.fullmatch(volume_id) else None
+        finding = Finding(
+            kind="export.left",
+            subject_type="export",
+            subject=where,
+            evidence=f"{where} is left of an export that {self._host} does not have; it is {left.detail}",
+            repair=f"remove {where}",
+            host=self._host,
+            volume_id=its_id,
+            locks=() if its_id is None else (its_id, export_lock(its_id)),
         )
         return Case(finding, mend=lambda: self._driver.remove_leftover(left))
 
@@ -209,6 +235,11 @@ def _data_missing(evidence: str) -> dict[str, str]:
 
 def _is_short(found: Leftover | None, size: int) -> bool:
     return found is None or (found.size_bytes is not None and found.size_bytes < size * GIB)
+
+
+def _is_used(volume_id: str, rows: _Rows) -> bool:
+    status, _ = rows.volumes.get(volume_id, ("", 0))
+    return volume_id in rows.busy or status == VolumeStatus.IN_USE
 
 
 def _is_orphan(left: Leftover, rows: _Rows) -> bool:

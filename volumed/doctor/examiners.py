@@ -63,7 +63,10 @@ class BackendExaminer:
         self._locks = locks
         self._one_at_a_time = threading.Lock()
         self._checks: Checks = (
-            (("data.orphan", "data.missing", "account.unbound", "data.remains"), DataCheck(host, driver, database)),
+            (
+                ("data.orphan", "data.missing", "account.unbound", "export.left", "data.remains"),
+                DataCheck(host, driver, database),
+            ),
             (
                 ("export.unwanted", "export.missing", "export.different"),
                 ExportCheck(host, driver, database, always, serving),

@@ -13,7 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 Facts = dict[str, Any]
 
-#: Told how many of how many bytes are done; it may raise to stop the copy.
+#: Told how many of how many bytes are done, which is a sign of life: what is silent for long is taken for stuck. It may
+#: raise to stop the call, which leaves what a repeat goes on with and a delete removes.
 Progress = Callable[[int, int], None]
 
 
@@ -193,7 +194,7 @@ class Driver(Protocol):
     def capabilities(self) -> Capabilities:
         """What the backend is and has now; cheap enough to be asked every few seconds."""
 
-    def create(self, volume: VolumeRef) -> Facts:
+    def create(self, volume: VolumeRef, progress: Progress = unwatched) -> Facts:
         """Make an empty volume that reads as zeros. Raises ``BackendFull``."""
 
     def create_from_snapshot(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
@@ -209,7 +210,7 @@ class Driver(Protocol):
         is to be purged (see ``Purges``), and a repeat returns it again.
         """
 
-    def extend(self, volume: VolumeRef, new_size: int) -> None:
+    def extend(self, volume: VolumeRef, new_size: int, progress: Progress = unwatched) -> None:
         """Grow to ``new_size`` GiB; a no-op when it has it; never shrinks. ``BackendNotFound``, ``BackendFull``."""
 
     def create_snapshot(self, snapshot: SnapshotRef, attached: bool, progress: Progress) -> Facts:
@@ -263,6 +264,14 @@ class Purges(Protocol):
 
         Raises ``BackendBusy`` when it cannot go yet (a clone lives on it); it is tried again without anyone asking.
         """
+
+
+@runtime_checkable
+class Fills(Protocol):
+    """A driver that may have to write all of what it makes or grows, which takes as long as a copy."""
+
+    def fills(self) -> bool:
+        """Whether it does; known once it is set up."""
 
 
 @runtime_checkable

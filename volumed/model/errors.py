@@ -277,6 +277,12 @@ class RevertUnsupported(BackendInvalid):
     message = "{backend} cannot revert {what}: its driver has no such ability"
 
 
+class ExtendInUseUnsupported(BackendInvalid):
+    """The backend cannot let those who are logged in see a new size; nothing was changed."""
+
+    message = "{backend} cannot extend {what} while it is attached: who is logged in would not see its new size"
+
+
 class SecretUnreadable(BackendError):
     """A stored secret does not open, so nobody can be let in with it; ``volumed-manage secrets replace`` helps."""
 

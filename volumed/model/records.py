@@ -31,6 +31,8 @@ class Service:
     report_count: int
     created_at: int
     updated_at: int
+    #: Whether its backend extends volumes that are attached; None: it has not said so yet.
+    extends_in_use: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def _run(*statuses: StrEnum, join: StrEnum | None = None, cancel: Collection[Str
 
 #: Requests on a volume. ``attach`` on a multiattach volume may also run ``in-use`` (``attach_again``).
 #: ``create_again``, ``extend_again``, ``revert_again`` and ``flatten_again`` are retries of what failed.
+#: ``extend_online`` is an extend from microversion 3.42 on; an attached volume's backend must have said that it can.
 VOLUME_REQUESTS: Mapping[str, Mapping[str, Answer]] = {
     "delete": _run(
         *(_V.AVAILABLE, _V.ERROR, _V.ERROR_EXTENDING, _V.ERROR_DELETING, _V.ERROR_MANAGING), join=_V.DELETING

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from sqlalchemy.exc import DBAPIError
 
@@ -41,6 +42,7 @@ class Engine:
 
     ``wake_after(id, lane, seconds)`` looks at an operation again after a pause; ``place_again(operation)`` tells the
     scheduler that one came back to it. Both are wake-up calls: the sweep makes up for a lost one.
+    ``lane_of(operation)`` is where it belongs, which whoever asked for it could not know.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Engine:
         rules: Rules,
         wake_after: Callable[[str, str, float], None],
         place_again: Callable[[Operation], None],
+        lane_of: Callable[[Operation], str] = lambda operation: operation.lane,
     ) -> None:
         self._database = database
         self._queue = queue
         self._worker = worker
         self._procedures = {procedure.kind: procedure for procedure in procedures}
         self._rules = rules
+        self._lane_of = lane_of
         self._resting = Resting(wake_after)
         self._means = Means(database, locks, rules, self._resting.wake_after, place_again)
         #: Operations that could not be ended because the database was away: still ours, and nobody runs them.
@@ -127,7 +131,11 @@ class Engine:
 
     def _run(self, claimed: Operation) -> None:
         try:
-            Run(self._means, self.procedure_of(claimed), claimed).go()
+            if (lane := self._lane_of(claimed)) == claimed.lane:
+                Run(self._means, self.procedure_of(claimed), claimed).go()
+            else:
+                self._database.write(operations.move_to_lane, claimed, lane)
+                self._means.pause(replace(claimed, lane=lane), 0.0)
         except LostHold as error:
             LOG.warning("%s; whoever has it goes on with it", error)
         except Stopping:

@@ -36,8 +36,8 @@ class Lanes:
         self._workers = workers
         self._threads = [self._thread(lane, number) for lane, count in workers.items() for number in range(count)]
         self._guard = threading.Lock()
-        #: Ids that are queued or running; True: woken again meanwhile.
-        self._known: dict[str, bool] = {}
+        #: Ids that are queued or running, and in which lane they were woken again while they ran.
+        self._known: dict[str, str | None] = {}
         #: Ids that run, and in which lane.
         self._running: dict[str, str] = {}
         #: Ids whose thread somebody stands in for; it ends with its run.
@@ -57,9 +57,9 @@ class Lanes:
         """Run ``operation_id`` as soon as its lane has a thread; costs nothing when it is waiting there already."""
         with self._guard:
             if operation_id in self._known:
-                self._known[operation_id] = operation_id in self._running
+                self._known[operation_id] = lane if operation_id in self._running else None
                 return
-            self._known[operation_id] = False
+            self._known[operation_id] = None
         self._queues[lane].put(operation_id)
 
     def wake_after(self, operation_id: str, lane: str, seconds: float) -> None:
@@ -106,7 +106,7 @@ class Lanes:
         while not is_stood_in and (operation_id := waiting.get()) is not None and not self._stopping:
             with self._guard:
                 self._running[operation_id] = lane
-                self._known[operation_id] = False
+                self._known[operation_id] = None
             try:
                 self._run(operation_id)
             except Exception:
@@ -115,8 +115,8 @@ class Lanes:
                 del self._running[operation_id]
                 again = self._known.pop(operation_id)
                 is_stood_in = self._stood_in.pop(operation_id, None) is not None
-            if again:
-                self.wake(operation_id, lane)
+            if again is not None:
+                self.wake(operation_id, again)
 
     def _tick(self) -> None:
         with self._timing:

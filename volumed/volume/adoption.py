@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from volumed.db import operations, placements, pools, quotas, snapshots, volume_types, volumes
+from volumed.db import attachments, operations, placements, pools, quotas, services, snapshots, volume_types, volumes
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
 from volumed.driver.interface import PoolCapabilities
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
-from volumed.model.errors import Cancelled, InvalidField, InvalidStatus
+from volumed.model.errors import Cancelled, HasDependents, InvalidField, InvalidStatus
 from volumed.model.host import place, pool_of
 from volumed.model.records import Json, Snapshot, Volume
 from volumed.model.requests import Answer, judge
@@ -51,7 +51,10 @@ class Adoption:
         return self._find_or_make(volume_id, self._make_delete, context, volume_id)
 
     def extend(self, context: RequestContext, volume_id: str, new_size: object) -> str:
-        """The extend of a volume to ``new_size`` GiB. Raises ``InvalidField`` for a size that is not larger."""
+        """The extend of a volume to ``new_size`` GiB.
+
+        Raises ``InvalidField`` for a size that is not larger, ``Invalid`` for an attached volume whose backend cannot.
+        """
         return self._find_or_make(volume_id, self._make_extend, context, volume_id, new_size)
 
     def create_snapshot(self, context: RequestContext, snapshot_id: str) -> str:
@@ -80,7 +83,8 @@ class Adoption:
         return None
 
     def _give_up_extend(self, tx: Connection, volume: Volume) -> int:
-        volumes.move(tx, volume.id, VolumeStatus.EXTENDING, VolumeStatus.AVAILABLE)
+        volumes.touch(tx, volume.id)
+        volumes.move(tx, volume.id, VolumeStatus.EXTENDING, attachments.status_of_volume(tx, volume.id))
         return volume.size
 
     def _find_or_make(self, resource_id: str, make: Callable[..., NewOperation], *arguments: Any) -> str:
@@ -150,6 +154,9 @@ class Adoption:
         volume = volumes.get(tx, volume_id)
         operations.refuse_if_held(tx, "volume", volume_id)
         if judge("volume", volume_id, "delete", volume.status) is Answer.RUN:
+            if found := attachments.of_volume(tx, volume_id):
+                dependents = f"{len(found)} attachments"
+                raise HasDependents(resource_type="volume", resource_id=volume_id, dependents=dependents)
             volumes.move(tx, volume_id, VolumeStatus(volume.status), VolumeStatus.DELETING)
         if (flatten := operations.flatten_of(tx, volume_id)) is not None:
             error = Cancelled(user_id=context.user_id, request_id=context.request_id).as_record()
@@ -162,7 +169,9 @@ class Adoption:
         if not isinstance(new_size, int) or isinstance(new_size, bool) or new_size <= volume.size:
             raise InvalidField(field="new_size", reason=f"{new_size!r} is not a whole number above {volume.size} GiB")
         if volume.status != VolumeStatus.EXTENDING:
-            judge("volume", volume_id, "extend", volume.status)
+            judge("volume", volume_id, "extend_online", volume.status)
+            if volume.status == VolumeStatus.IN_USE:
+                services.refuse_to_extend_in_use(tx, volume)
             operations.refuse_if_held(tx, "volume", volume_id)
             volumes.move(tx, volume_id, VolumeStatus(volume.status), VolumeStatus.EXTENDING)
         more = quota_use.of_gigabytes(new_size - volume.size, volume_types.name_of(tx, volume.volume_type_id))

@@ -36,6 +36,11 @@ class Backend:
         """Whether a snapshot or copy of an attached volume is a true instant; asked once, since a measure costs."""
         return self.driver.capabilities().snapshot_attached_support
 
+    @cached_property
+    def extends_in_use(self) -> bool:
+        """Whether those who are logged in see a volume's new size; asked once, too."""
+        return self.driver.capabilities().online_extend_support
+
     def refuse_elsewhere(self, volume: Volume, operation: Operation) -> None:
         """Raise ``BackendUnreachable`` where the driver serves another storage now than the volume's.
 

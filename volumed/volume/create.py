@@ -58,7 +58,7 @@ class Provision:
                 source = volumes.get(tx, volume.source_volid)
             self._refuse_a_moving_source(work.operation, source.id)
             return driver.create_from_volume(volume_ref(volume), volume_ref(source), work.progress)
-        return driver.create(volume_ref(volume))
+        return driver.create(volume_ref(volume), work.progress)
 
     def _refuse_a_moving_source(self, operation: Operation, source_id: str) -> None:
         """Whoever attaches takes the source's lock exclusively, so this holds until the copy is done."""

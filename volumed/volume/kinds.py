@@ -40,7 +40,7 @@ def procedures(
     return (
         CreateVolume(backend, reporter, remainders, wake),
         DeleteVolume(backend, reporter, remainders, count_gigabytes, count_until_purged),
-        ExtendVolume(backend, reporter),
+        ExtendVolume(backend, reporter, unsettle),
         CreateSnapshot(backend, reporter),
         DeleteSnapshot(backend, reporter, count_gigabytes),
         Attach(backend, unsettle),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from volumed.db import attachments, snapshots, volumes
-from volumed.model import attached
 from volumed.model.errors import BackendInvalid
 from volumed.model.records import Json, Operation
 from volumed.model.states import SnapshotStatus, VolumeStatus
@@ -73,8 +72,7 @@ class ResetVolume:
     def succeed(self, tx: Connection, work: VolumeWork) -> None:
         volumes.touch(tx, work.volume.id)
         volume = volumes.get(tx, work.volume.id)
-        statuses = [row.attach_status for row in attachments.of_volume(tx, volume.id)]
-        to = attached.status_of(statuses) if work.is_whole else VolumeStatus.ERROR
+        to = attachments.status_of_volume(tx, volume.id) if work.is_whole else VolumeStatus.ERROR
         error = None if work.is_whole else _missing("volume", volume.id, self._backend.host)
         volumes.move(tx, volume.id, VolumeStatus(volume.status), to, error=error)
         notifications.of_volume(tx, work.operation, volume, "reset_status.end", to)

@@ -14,10 +14,11 @@ from oslo_config import cfg
 from volumed.db import deployment, operations, pools
 from volumed.db.engine import Database
 from volumed.db.operations import LONGEST_PAUSE, Due, NewOperation
-from volumed.driver.interface import Driver, Owner
+from volumed.driver.interface import Driver, Fills, Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
 from volumed.model.records import Json, Operation
+from volumed.model.states import OperationState
 from volumed.operations.ends import EndPoller
 from volumed.operations.engine import Engine
 from volumed.operations.examination import BackendExaminer
@@ -34,7 +35,9 @@ from volumed.volume.backend import Backend
 from volumed.volume.capabilities import Reporter
 from volumed.volume.cleanup import Cleanup
 from volumed.volume.connections import Connections
+from volumed.volume.create import CreateVolume
 from volumed.volume.export_keeper import ExportKeeper
+from volumed.volume.extend import ExtendVolume
 from volumed.volume.flatten import FlattenVolume
 from volumed.volume.pool_events import PoolEvents
 from volumed.volume.startup import Startup
@@ -49,6 +52,9 @@ WATCH_INTERVAL = 1.0
 
 #: Claims without a rest in order from which on an operation is suspected: it may be what its processes died of.
 SUSPICIOUS_CLAIMS = 2
+
+#: GiB that are filled in the lane of short work: what takes a minute or two, and would wait for hours behind copies.
+MOST_FILLED = 16
 
 #: Ends the process and starts it again, given the reason; what was under way is resumed.
 Restart = Callable[[str], None]
@@ -125,6 +131,7 @@ class BackendWorker:
             rules=rules_of(self._conf.operations),
             wake_after=lanes.wake_after,
             place_again=self._place_again,
+            lane_of=self._lane_of,
         )
         return lanes, engine
 
@@ -238,6 +245,13 @@ class BackendWorker:
         self._engine.cancel(operation_id)
         self._lanes.wake(operation_id, SHORT)
 
+    def _lane_of(self, operation: Operation) -> str:
+        """Where the operation belongs on this backend: what is filled with zeros for long is in no attach's way."""
+        is_short = operation.lane == SHORT and operation.state != OperationState.UNDOING
+        if not is_short or not isinstance(self._driver, Fills) or not self._driver.fills():
+            return operation.lane
+        return LONG if filled_gib(operation) > MOST_FILLED else SHORT
+
     def _place_again(self, operation: Operation) -> None:
         context = RequestContext(operation.user_id, operation.project_id, False, operation.request_id)
         self._scheduler.create_volume(context, operation.volume_id, operation.id)
@@ -261,6 +275,14 @@ def _driver(conf: cfg.ConfigOpts, name: str, database: Database, state_path: Pat
     with database.reading() as tx:
         owner = Owner(deployment.get_id(tx), name)
     return load_driver(conf, Setup(name, conf.host, owner, conf[name], state_path))
+
+
+def filled_gib(operation: Operation) -> int:
+    """GiB that a create or an extend may have to fill."""
+    args = operation.args
+    if operation.kind == CreateVolume.kind:
+        return int(args.get("size") or 0)
+    return int(args["new_size"]) - int(args["old_size"]) if operation.kind == ExtendVolume.kind else 0
 
 
 def rules_of(options: Any) -> Rules:

@@ -35,11 +35,13 @@ from volumed.driver.interface import (
     Reference,
     SnapshotRef,
     VolumeRef,
+    unwatched,
 )
 from volumed.driver.registry import Setup, load_target
 from volumed_drivers.file import managing
 from volumed_drivers.file.copying import can_reflink, copy_data, reflink
 from volumed_drivers.file.pool import Pool, unlink
+from volumed_drivers.targets.growth import shows_growth
 
 VERSION = "1.0"
 
@@ -91,13 +93,13 @@ class FileDriver:
             storage_protocol=self._target.storage_protocol,
             vendor_name="volumed",
             driver_version=VERSION,
-            online_extend_support=False,
+            online_extend_support=shows_growth(self._target),
             multiattach=True,
             snapshot_attached_support=self._reflink,
             pools=(self._pool_capabilities(),),
         )
 
-    def create(self, volume: VolumeRef) -> Facts:
+    def create(self, volume: VolumeRef, progress: Progress = unwatched) -> Facts:
         path = self._pool.volume(volume)
         with self._translated(f"volume {volume.id}"):
             if _size(path) < volume.size * GIB:
@@ -122,7 +124,7 @@ class FileDriver:
         self._refuse_if_logged_in(volume.id)
         self._remove(self._pool.volume(volume), f"volume {volume.id}")
 
-    def extend(self, volume: VolumeRef, new_size: int) -> None:
+    def extend(self, volume: VolumeRef, new_size: int, progress: Progress = unwatched) -> None:
         path = self._pool.volume(volume)
         with self._translated(f"volume {volume.id}"):
             if path.stat().st_size < new_size * GIB:

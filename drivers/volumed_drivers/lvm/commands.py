@@ -82,6 +82,7 @@ class Lvm:
         self.hands = hands_of(backend, options)
         self._backend = backend
         self._interval = options.lvm_read_interval
+        self._copies = 1 + options.lvm_mirrors
         self._known: Group | None = None
         self._known_at = 0.0
         self._guard = threading.Lock()
@@ -133,7 +134,7 @@ class Lvm:
                 self._known = replace(
                     self._known,
                     volumes={**self._known.volumes, volume.name: volume},
-                    free=self._known.free - (0 if volume.pool else volume.size),
+                    free=self._known.free - self._taken(volume),
                 )
 
     def gone(self, name: str) -> None:
@@ -143,8 +144,14 @@ class Lvm:
                 self._known = replace(
                     self._known,
                     volumes={other: each for other, each in self._known.volumes.items() if other != name},
-                    free=self._known.free + (0 if volume.pool else volume.size),
+                    free=self._known.free + self._taken(volume),
                 )
+
+    def _taken(self, volume: LogicalVolume) -> int:
+        """Bytes of the group that it has."""
+        if volume.pool:
+            return 0
+        return volume.size if volume.origin else volume.size * self._copies
 
     def forget(self) -> None:
         """Something changed that is not told: what is known is read again."""

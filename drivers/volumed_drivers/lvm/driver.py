@@ -3,7 +3,9 @@
 Puts the pieces together; knows nothing of status or RPC, and leaves LVM's words to ``commands``.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from volumed.driver.crash import crash_point
@@ -31,10 +33,14 @@ from volumed_drivers.lvm import managing
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
 from volumed_drivers.lvm.governor import Governor
 from volumed_drivers.lvm.names import UNREADY, Names, meant, owner_of, parsed, told
-from volumed_drivers.lvm.options import OPTIONS
+from volumed_drivers.lvm.options import OPTIONS, said_in_vain
 from volumed_drivers.lvm.site import Site
 from volumed_drivers.lvm.thick import Thick
 from volumed_drivers.lvm.thin import Thin
+from volumed_drivers.targets.growth import shows_growth
+from volumed_drivers.targets.tgt.target import TgtTarget
+
+LOG = logging.getLogger(__name__)
 
 VERSION = "1.0"
 
@@ -72,9 +78,14 @@ class LvmDriver:
 
     def check_for_setup_error(self) -> None:
         options = self._setup.options
-        if options.lvm_helper_socket and options.lvm_root_helper:
-            reason = "lvm_helper_socket is set, too, and one of them runs LVM's commands"
-            raise BackendInvalid(backend=self._setup.backend, what="lvm_root_helper", reason=reason)
+        for name in said_in_vain(options):
+            reason = "lvm_helper_socket is set: volumed-lvm runs LVM's commands, and is told its own (--lvm-conf)"
+            raise BackendInvalid(backend=self._setup.backend, what=name, reason=reason)
+        if options.lvm_helper_socket and options.lvm_conf_file and Path(options.lvm_conf_file).is_file():
+            told = "[%s] %s is there, and volumed-lvm reads it only where its --lvm-conf says so"
+            LOG.warning(told, self._setup.backend, options.lvm_conf_file)
+        if options.iscsi_write_cache and not isinstance(self._target, TgtTarget):  # which says so itself
+            LOG.warning("[%s] iscsi_write_cache does nothing: LIO has no cache of a device", self._setup.backend)
         if isinstance(self._volumes, Thin) and options.lvm_mirrors:
             reason = "thin volumes have no mirrors of their own: mirror the pool, or set lvm_type = thick"
             raise BackendInvalid(backend=self._setup.backend, what="lvm_mirrors", reason=reason)
@@ -92,14 +103,14 @@ class LvmDriver:
             storage_protocol=self._target.storage_protocol,
             vendor_name="volumed",
             driver_version=VERSION,
-            online_extend_support=isinstance(self._volumes, Thin) and not self._is_tgt(),
+            online_extend_support=isinstance(self._volumes, Thin) and shows_growth(self._target),
             multiattach=True,
             snapshot_attached_support=True,
             pools=(self._pool_capabilities(self._lvm.known()),),
         )
 
-    def create(self, volume: VolumeRef) -> Facts:
-        self._volumes.make(self._names.volume(volume.id), volume.size * GIB, f"volume {volume.id}")
+    def create(self, volume: VolumeRef, progress: Progress = unwatched) -> Facts:
+        self._volumes.make(self._names.volume(volume.id), volume.size * GIB, f"volume {volume.id}", progress)
         return {}
 
     def create_from_snapshot(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
@@ -114,11 +125,14 @@ class LvmDriver:
             raise BackendBusy(what=f"volume {volume.id}", backend=self._setup.backend, reason=reason)
         return self._volumes.remove(volume.id, f"volume {volume.id}")
 
+    def fills(self) -> bool:
+        return self._volumes is self._thick
+
     def purge(self, volume: VolumeRef, progress: Progress) -> None:
         self._thick.purge(volume.id, progress)
 
-    def extend(self, volume: VolumeRef, new_size: int) -> None:
-        self._volumes.grow(self._names.volume(volume.id), new_size * GIB, f"volume {volume.id}")
+    def extend(self, volume: VolumeRef, new_size: int, progress: Progress = unwatched) -> None:
+        self._volumes.grow(self._names.volume(volume.id), new_size * GIB, f"volume {volume.id}", progress)
 
     def create_snapshot(self, snapshot: SnapshotRef, attached: bool, progress: Progress) -> Facts:
         origin = self._names.volume(snapshot.volume.id)
@@ -223,7 +237,8 @@ class LvmDriver:
         name, what, group = self._names.snapshot(snapshot.id), f"snapshot {snapshot.id}", self._lvm.look()
         found = managing.taken(self._site, group, name) or self._wanted(group, reference, snapshot=True)
         origin = self._names.volume(snapshot.volume.id)
-        if found.origin != origin:
+        is_forgotten = found.pool and not found.origin  # LVM does not know any more: its volume was reverted
+        if found.origin != origin and not is_forgotten:
             reason = f"it is a snapshot of {found.origin}, not of {origin}"
             raise BackendInvalid(backend=self._setup.backend, what=f"logical volume {found.name}", reason=reason)
         managing.take(self._site, found, name, what)
@@ -265,10 +280,6 @@ class LvmDriver:
             raise BackendInvalid(backend=self._setup.backend, what=f"lvm_type = {kind}", reason=reason)
         return thin if kind == "thin" else self._thick
 
-    def _is_tgt(self) -> bool:
-        """tgt shows a new size to those who log in anew only (docs/targets/tgt.md)."""
-        return self._setup.options.target_helper in ("tgt", "tgtadm")
-
     def _thin_pool(self) -> str | None:
         return self._pool if isinstance(self._volumes, Thin) else None
 
@@ -285,7 +296,7 @@ class LvmDriver:
         return self._names.mark in found.tags and found.segtype != "thin-pool"
 
     def _leftover(self, found: LogicalVolume, kind: str, resource_id: str | None) -> Leftover:
-        if UNREADY in found.tags:
+        if UNREADY in found.tags and kind == "volume":
             kind = "temporary"
         # The size of a thick snapshot is that of the room for changes.
         size = None if found.origin and not found.pool else found.size

@@ -60,7 +60,8 @@ def size_of(device: int) -> int:
 
 def clear(device: int, start: int, end: int, position: Position, progress: Progress, rate: int = 0) -> None:
     """Have all from ``start`` to ``end`` read as zeros; ``rate``: bytes a second at most, 0: no limit."""
-    _each_part(device, start, end, position, progress, CLEAR, lambda at, size: _zero(device, at, size), rate)
+    step = min(CLEAR, rate or CLEAR)  # a sign of life each second, however slow
+    _each_part(device, start, end, position, progress, step, lambda at, size: _zero(device, at, size), rate)
 
 
 def copy(source: int, target: int, size: int, position: Position, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
 from volumed.model.held_lock import holding
 from volumed_drivers.helper.capabilities import (
     CAP_CHOWN,
+    CAP_DAC_READ_SEARCH,
     CAP_IPC_LOCK,
     CAP_MKNOD,
     CAP_SYS_ADMIN,
@@ -32,8 +33,17 @@ from volumed_drivers.lvm.requests import LONGEST, PROTOCOL, Change, Holders, Ope
 SOCKET = "/run/volumed/lvm.sock"
 
 #: Device-mapper; its nodes and their owners where no udevd makes them; memory and priority while a device is
-#: suspended; and to see who has a volume open. Source: capabilities(7), lvm.conf(5) "activation".
-CAPABILITIES = (CAP_SYS_ADMIN, CAP_MKNOD, CAP_CHOWN, CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_PTRACE)
+#: suspended; and to see who has a volume open: another user's descriptors are listed with the one and followed with
+#: the other of the last two. Source: capabilities(7), lvm.conf(5) "activation", proc_pid_fd(5).
+CAPABILITIES = (
+    CAP_SYS_ADMIN,
+    CAP_MKNOD,
+    CAP_CHOWN,
+    CAP_IPC_LOCK,
+    CAP_SYS_NICE,
+    CAP_DAC_READ_SEARCH,
+    CAP_SYS_PTRACE,
+)
 
 
 @dataclass(frozen=True)

@@ -127,5 +127,8 @@ def _unsafe(site: Site, found: LogicalVolume, pool: str | None) -> str | None:
 
 
 def _is_snapshot(found: LogicalVolume) -> bool:
-    """A thin clone has an origin too, but is no snapshot: it is activated like any volume."""
-    return bool(found.origin) and (not found.pool or found.skipped)
+    """A thin clone has an origin too, but is no snapshot: it is activated like any volume.
+
+    LVM forgets of what a thin snapshot was taken when that is removed, as in a revert.
+    """
+    return found.skipped if found.pool else bool(found.origin)

@@ -1,5 +1,7 @@
 """The options of an LVM backend, by the names that Cinder gave them where it has them."""
 
+from typing import Any
+
 from oslo_config import cfg
 
 OPTIONS = [
@@ -18,12 +20,17 @@ OPTIONS = [
         "lvm_thin_pool", default=None, help="The thin pool; default is the group's name and '-pool'. Made if missing."
     ),
     cfg.IntOpt("lvm_mirrors", default=0, min=0, help="Copies of each thick volume beyond the first, on other disks."),
-    cfg.StrOpt("lvm_conf_file", default="/etc/cinder/lvm.conf", help="LVM's configuration, if there is such a file."),
+    cfg.StrOpt(
+        "lvm_conf_file",
+        default="/etc/cinder/lvm.conf",
+        help="LVM's configuration, if there is such a file; volumed-lvm is told its own by --lvm-conf.",
+    ),
     cfg.FloatOpt(
         "lvm_max_over_subscription_ratio",
         default=None,
         min=1,
-        help="How many times its size the pool may promise; default is max_over_subscription_ratio.",
+        help="How many times its size the pool may promise; default is max_over_subscription_ratio. Cinder's auto is"
+        " not understood.",
     ),
     cfg.BoolOpt(
         "lvm_suppress_fd_warnings", default=True, help="Have LVM not complain of descriptors that it inherits."
@@ -65,3 +72,14 @@ OPTIONS = [
     ),
     cfg.IntOpt("lvm_pool_extend_step", default=10, min=1, help="Percent of its size by which a thin pool is grown."),
 ]
+
+#: How this process runs LVM's commands: the helper is told its own, so that here they would do nothing.
+_OF_THIS_PROCESS = ("lvm_root_helper", "lvm_conf_file", "lvm_suppress_fd_warnings")
+
+
+def said_in_vain(options: Any) -> list[str]:
+    """The options that are set although it is the helper that runs LVM's commands."""
+    if not options.lvm_helper_socket:
+        return []
+    defaults = {option.dest: option.default for option in OPTIONS}
+    return [name for name in _OF_THIS_PROCESS if getattr(options, name) not in (defaults[name], "")]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from volumed.driver.errors import BackendBusy
+from volumed.driver.errors import BackendBusy, BackendError
 from volumed.driver.interface import Progress, Remains, unwatched
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
 from volumed_drivers.lvm.filling import clear, copy, overwrite
@@ -35,12 +35,12 @@ class Thick:
     def check(self, group: Group) -> None:
         """There is no pool that could be broken."""
 
-    def make(self, name: str, size: int, what: str) -> None:
+    def make(self, name: str, size: int, what: str, progress: Progress = unwatched) -> None:
         """A volume of ``size`` bytes that reads as zeros; one that is there is finished."""
-        if self._allocate(name, size, what):
+        if self._allocate(name, size, what, progress):
             device, _ = self._site.device(name, what)
             with self._written(name, what) as opened:
-                clear(opened, 0, size, self._site.position(device), unwatched)
+                clear(opened, 0, size, self._site.position(device), progress)
             self._ready(name, what)
 
     def snapshot(self, origin: str, name: str, what: str) -> None:
@@ -59,39 +59,45 @@ class Thick:
                 self.snapshot(origin, name, what)
 
     def copy(self, source: str, name: str, size: int, what: str, progress: Progress) -> None:
-        """A volume with what ``source`` has now and zeros up to ``size`` bytes. Stopped, it leaves nothing."""
+        """A volume with what ``source`` has now and zeros up to ``size`` bytes.
+
+        What ``progress`` stops stays as far as it is: a repeat goes on there, and ``remove`` removes it.
+        """
         self._site.find(source, f"the source of {what}")
-        if not self._allocate(name, size, what):
+        if not self._allocate(name, size, what, progress):
             return
         try:
             self._fill(source, name, size, what, progress)
-        except BaseException:
+        except BackendError:
             self._forget(name, what)
             raise
         self._ready(name, what)
 
-    def grow(self, name: str, size: int, what: str) -> None:
-        """Have it be ``size`` bytes, at least; the new end reads as zeros."""
+    def grow(self, name: str, size: int, what: str, progress: Progress = unwatched) -> None:
+        """Have it be ``size`` bytes, at least; the new end reads as zeros. What refuses it changes nothing."""
         group = self._site.lvm.look()
         found = self._site.find(name, what, group)
         start = _uncleared(found)
         if start is None and found.size >= size:
             return
+        snapshots = list(group.snapshots_of(name))
+        if found.size < size:
+            self._refuse_full(size - found.size, group, what)
+            for each in (found, *snapshots) if snapshots else ():
+                self._site.refuse_open(each, what)
         if start is None:
             start = found.size
             with contextlib.suppress(OSError):
                 self._site.position(self._site.lvm.device(name)).forget()
             self._change(what, "tag", "lvchange", "-y", "--addtag", f"{UNCLEARED}{start}", self._site.path(name))
         if found.size < size:
-            self._refuse_full(size - found.size, group, what)
-            if any(group.snapshots_of(name)):  # LVM resizes their origin only while none of them is active
-                self._site.refuse_open(found, what)
+            if snapshots:  # LVM resizes their origin only while none of them is active
                 self._change(what, "deactivate", "lvchange", "-y", "-an", self._site.path(name))
             self._change(what, "extend", "lvextend", "-y", "-L", f"{size}b", self._site.path(name))
         device, end = self._site.device(name, what)
         with self._written(name, what) as opened:
             position = self._site.position(device)
-            clear(opened, start, end, position, unwatched)
+            clear(opened, start, end, position, progress)
         self._change(what, "tag", "lvchange", "-y", "--deltag", f"{UNCLEARED}{start}", self._site.path(name))
         position.forget()
 
@@ -144,11 +150,12 @@ class Thick:
                 overwrite(source, opened, progress)
             position = self._site.position(target)
             position.forget()
-            clear(opened, length, end, position, unwatched)
+            clear(opened, length, end, position, progress)
             position.forget()
 
     def is_whole(self, found: LogicalVolume, size: int) -> bool:
-        return not found.pool and found.size >= size and UNREADY not in found.tags and _uncleared(found) is None
+        is_cleared = (_uncleared(found) or found.size) >= found.size
+        return not found.pool and found.size >= size and UNREADY not in found.tags and is_cleared
 
     def is_whole_snapshot(self, found: LogicalVolume, origin: str, size: int) -> bool:
         return found.origin == origin
@@ -159,12 +166,13 @@ class Thick:
         return group.size // copies, group.free // copies
 
     def foreign(self, group: Group) -> int:
-        """Bytes in the group that are not ours."""
+        """Bytes in the group that are no volume's: others', and the room of snapshots, which no row counts."""
         mark = self._site.names.mark
-        ours = sum(each.size for each in group.volumes.values() if mark in each.tags) * (1 + self._mirrors)
+        volumes = (each for each in group.volumes.values() if mark in each.tags and not each.origin)
+        ours = sum(each.size for each in volumes) * (1 + self._mirrors)
         return max(0, group.size - group.free - ours) // (1 + self._mirrors)
 
-    def _allocate(self, name: str, size: int, what: str) -> bool:
+    def _allocate(self, name: str, size: int, what: str, progress: Progress) -> bool:
         """Have its extents; True when they are still to be filled."""
         where = ["-L", f"{size}b", "-n", name, "-Wn", "-Zn", *self._copies(size), *self._site.labels(name, UNREADY)]
         try:
@@ -176,7 +184,7 @@ class Thick:
                 self._refuse_full(size, group, what)
                 raise self._site.failed(what, refused) from refused
             if found.size < size and UNREADY not in found.tags:
-                self.grow(name, size, what)
+                self.grow(name, size, what, progress)
             return UNREADY in found.tags
         self._site.lvm.made(LogicalVolume(name, size, frozenset({UNREADY, *self._site.names.tags(name)})))
         return True

@@ -4,7 +4,7 @@ Each change is one command, which LVM does whole or not at all.
 """
 
 from volumed.driver.errors import BackendFull, BackendInvalid, BackendUnreachable
-from volumed.driver.interface import Progress, Remains
+from volumed.driver.interface import Progress, Remains, unwatched
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
 from volumed_drivers.lvm.governor import Governor
 from volumed_drivers.lvm.names import FORMERLY
@@ -59,7 +59,7 @@ class Thin:
             reason = f"thin pool {place} is {pool.health}: lvconvert --repair (docs/drivers/lvm.md, Recovery)"
             raise BackendUnreachable(backend=self._site.backend, reason=reason)
 
-    def make(self, name: str, size: int, what: str) -> None:
+    def make(self, name: str, size: int, what: str, progress: Progress = unwatched) -> None:
         """An empty volume of ``size`` bytes; one that is there is grown to it."""
         self._admit(what)
         where = ["-T", self._site.path(self._pool), "-V", f"{size}b", "-n", name]
@@ -95,7 +95,7 @@ class Thin:
         if length < size:
             self.grow(name, size, what)
 
-    def grow(self, name: str, size: int, what: str) -> None:
+    def grow(self, name: str, size: int, what: str, progress: Progress = unwatched) -> None:
         """Have it be ``size`` bytes, at least."""
         self._admit(what)
         try:

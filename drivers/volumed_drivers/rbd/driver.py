@@ -22,6 +22,7 @@ from volumed.driver.interface import (
     Remains,
     SnapshotRef,
     VolumeRef,
+    unwatched,
 )
 from volumed.driver.registry import Setup
 from volumed_drivers.rbd.connection import Connection
@@ -125,7 +126,7 @@ class RbdDriver:
 
     # --- volumes -----------------------------------------------------------------------------------------------------
 
-    def create(self, volume: VolumeRef) -> Facts:
+    def create(self, volume: VolumeRef, progress: Progress = unwatched) -> Facts:
         with self._changing(volume):
             self._images.create(volume.id, volume.size * GIB)
         return {}
@@ -140,7 +141,7 @@ class RbdDriver:
             self._images.clone_of_volume(volume.id, source.id, volume.size * GIB)
         return {}
 
-    def extend(self, volume: VolumeRef, new_size: int) -> None:
+    def extend(self, volume: VolumeRef, new_size: int, progress: Progress = unwatched) -> None:
         with self._changing(volume):
             self._images.extend(volume.id, new_size * GIB)
 

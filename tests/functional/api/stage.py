@@ -187,7 +187,7 @@ class PlayedManager:
             volumes.remove(tx, subject)
         elif operation.kind == "volume.extend":
             size = operation.args["new_size"]
-            volumes.move(tx, subject, VolumeStatus.EXTENDING, VolumeStatus.AVAILABLE, size=size)
+            volumes.move(tx, subject, VolumeStatus.EXTENDING, attachments.status_of_volume(tx, subject), size=size)
         elif operation.kind == "snapshot.create":
             snapshots.move(tx, subject, SnapshotStatus.CREATING, SnapshotStatus.AVAILABLE)
         elif operation.kind == "snapshot.delete":

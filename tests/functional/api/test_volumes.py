@@ -3,6 +3,8 @@
 import pytest
 
 from tests.functional.api.stage import CONNECTOR, Api, PlayedManager, Recorder
+from volumed.db import services
+from volumed.db.engine import Database
 
 
 def test_a_create_is_answered_at_once_and_wakes_the_scheduler(
@@ -195,12 +197,61 @@ def test_extend(api: Api, manager: PlayedManager, recorder: Recorder) -> None:
     assert api.get("/v3/limits")["limits"]["absolute"]["totalGigabytesUsed"] == 5
 
 
-@pytest.mark.parametrize("version", ["3.41", "3.42"])
-def test_an_attached_volume_is_not_extended(api: Api, manager: PlayedManager, version: str) -> None:
+def attached(api: Api, manager: PlayedManager) -> str:
+    """A new volume that a host says it uses."""
     volume_id = manager.available(api)
     api.act(volume_id, "os-attach", {"host_name": "node", "mountpoint": "/dev/vdb"})
+    return volume_id
+
+
+@pytest.mark.parametrize(
+    ("version", "supported", "why"),
+    [
+        ("3.41", True, "must be available"),
+        ("3.42", False, "must be available to extend, currently in-use: its backend does not support to extend"),
+        ("3.42", None, "its backend has not said that it can extend a volume that is attached"),
+    ],
+)
+def test_an_attached_volume_is_not_extended_by_an_older_client_or_where_its_backend_cannot(
+    api: Api, manager: PlayedManager, database: Database, version: str, supported: bool | None, why: str
+) -> None:
+    if supported is not None:
+        database.write(services.tell_extends_in_use, "node@file", supported)
+    volume_id = attached(api, manager)
     told = api.at(version).act(volume_id, "os-extend", {"new_size": 5}, expected=400)
-    assert "must be available" in told["badRequest"]["message"]
+    assert why in told["badRequest"]["message"]
+    assert (api.volume(volume_id)["status"], manager.live()) == ("in-use", [])
+    assert api.get("/v3/limits")["limits"]["absolute"]["totalGigabytesUsed"] == 1
+
+
+def test_an_attached_volume_is_extended_where_its_backend_can(
+    api: Api, admin: Api, manager: PlayedManager, database: Database
+) -> None:
+    database.write(services.tell_extends_in_use, "node@file", True)
+    volume_id = attached(api, manager)
+    api.at("3.42").act(volume_id, "os-extend", {"new_size": 5})
+    assert api.volume(volume_id)["status"] == "extending"
+    for action in ("os-begin_detaching", "os-attach", "os-reserve", "os-extend"):
+        asked = {"os-attach": {"instance_uuid": volume_id}, "os-extend": {"new_size": 9}}.get(action)
+        api.act(volume_id, action, asked, expected=400)
+    api.act(volume_id, "os-roll_detaching")
+    admin.act(volume_id, "os-force_delete", expected=400)
+    manager.finish_all()
+    found = api.volume(volume_id)
+    assert (found["status"], found["size"]) == ("in-use", 5)
+    assert api.get("/v3/limits")["limits"]["absolute"]["totalGigabytesUsed"] == 5
+
+
+def test_who_leaves_while_his_volume_is_extended_does_not_wait(
+    api: Api, manager: PlayedManager, database: Database
+) -> None:
+    database.write(services.tell_extends_in_use, "node@file", True)
+    volume_id = attached(api, manager)
+    api.act(volume_id, "os-extend", {"new_size": 5})
+    api.act(volume_id, "os-detach", {})
+    assert (api.volume(volume_id)["status"], api.volume(volume_id)["attachments"]) == ("extending", [])
+    manager.finish_all()
+    assert (api.volume(volume_id)["status"], api.volume(volume_id)["size"]) == ("available", 5)
 
 
 def test_reset_status_is_refused_while_something_is_on_its_way(api: Api, admin: Api, manager: PlayedManager) -> None:

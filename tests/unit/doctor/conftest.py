@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from tests.lab import databases
 from tests.lab.sealed import seal_in
+from volumed.conf import backend as backend_options
 from volumed.db import attachments, deployment, operations, pools, quotas, snapshots, volume_types, volumes
 from volumed.db.engine import Database
 from volumed.db.operations import NewOperation
@@ -186,19 +187,20 @@ def driver_class() -> type[FileDriver]:
 
 
 @pytest.fixture
-def ward(tmp_path: Path, database_url: str, driver_class: type[FileDriver]) -> Iterator[Ward]:
+def options() -> dict[str, Any]:
+    """What the backend's group says beside the defaults."""
+    return {"target_helper": "fake"}
+
+
+@pytest.fixture
+def ward(tmp_path: Path, database_url: str, driver_class: type[FileDriver], options: dict[str, Any]) -> Iterator[Ward]:
     database = Database(database_url, seal=seal_in(tmp_path))
     database.write(deployment.ensure, "deployment")
     database.write(volume_types.ensure_default, "plain")
     database.write(pools.ensure, "storage")
-    options = SimpleNamespace(
-        file_pool_path=None,
-        target_helper="fake",
-        target_prefix="iqn.2010-10.org.openstack:",
-        reserved_percentage=0,
-        max_over_subscription_ratio=20.0,
-    )
-    driver = driver_class(Setup("disk", "node", Owner("deployment", "disk"), options, tmp_path))
+    defaults = {option.dest: option.default for option in (*backend_options.OPTIONS, *FileDriver.OPTIONS)}
+    told = SimpleNamespace(**(defaults | options))
+    driver = driver_class(Setup("disk", "node", Owner("deployment", "disk"), told, tmp_path))
     driver.do_setup()
     locks = NodeLocks(tmp_path / "locks")
     rows = RowExaminer(database, count_snapshot_gigabytes=True, idempotency_retention=86400)

@@ -72,6 +72,16 @@ def test_a_volume_in_transit_without_an_operation_gets_an_end(ward: "Ward", stat
     assert ward.found() == []
 
 
+def test_an_attached_volume_whose_extend_is_lost_is_in_use(ward: "Ward") -> None:
+    volume_id = ward.volume("extending")
+    ward.attachment(volume_id)
+    ward.sql("UPDATE volumes SET updated_at = :ago", ago=LONG_AGO)
+    (repair,) = [each.repair for each in ward.found() if each.kind == "transit.stranded"]
+    assert "set it to in-use" in repair
+    ward.repair_all()
+    assert ward.value("SELECT status FROM volumes") == "in-use"
+
+
 @pytest.mark.parametrize(("status", "end"), [("creating", "error"), ("deleting", "error_deleting")])
 def test_a_snapshot_in_transit_without_an_operation_gets_an_end(ward: "Ward", status: str, end: str) -> None:
     ward.snapshot(ward.volume(), status)

@@ -125,6 +125,22 @@ class Bench:
             lambda operation: self.placed.append(operation.id),
         )
 
+    def with_lanes(self, recipe: Recipe, lane_of: Callable[..., str]) -> list[tuple[str, str, float]]:
+        """Have an engine that knows where operations belong; what it asks to be woken goes into the list."""
+        woken: list[tuple[str, str, float]] = []
+        self.engine = Engine(
+            self.database,
+            self.locks,
+            QUEUE,
+            "worker-1",
+            [recipe],
+            RULES,
+            lambda *asked: woken.append(asked),
+            lambda operation: None,
+            lane_of,
+        )
+        return woken
+
     def run(self, operation_id: str):
         self.engine.run(operation_id)
         return self.read(operation_id)
@@ -660,3 +676,25 @@ def test_one_that_waits_for_a_holder_can_be_cancelled(bench, queued, database) -
     database.write(operations.request_cancel, operation_id, {"type": "Cancelled", "message": "by somebody"})
     assert bench.run(operation_id).state == "failed"
     assert log == ["do a", "undo a", "fail", "ended failed"]
+
+
+def test_what_belongs_to_another_lane_waits_for_it_untouched_and_is_cancelled_as_unbegun(
+    database: Database, tmp_path: Path, queued: Callable[..., str]
+) -> None:
+    """A volume that is filled with zeros for hours takes no thread of short work."""
+    log: list[str] = []
+    recipe = Recipe([Recorded("fill", log)], log)
+    bench = Bench(database, tmp_path, recipe)
+    woken = bench.with_lanes(recipe, lambda operation: "long")
+    operation_id, other_id = queued(), queued()
+    found = bench.run(operation_id)
+    assert (found.state, found.lane, found.claims, log) == ("waiting", "long", 0, [])
+    assert [(each, lane) for each, lane, _ in woken] == [(operation_id, "long")]
+    assert bench.run(operation_id).state == "succeeded"
+    assert log == ["do fill", "succeed", "ended succeeded"]
+
+    log.clear()
+    bench.run(other_id)
+    database.write(operations.request_cancel, other_id, {"type": "Cancelled", "message": "no more"})
+    assert bench.run(other_id).state == "failed"
+    assert log == ["fail", "ended failed"]

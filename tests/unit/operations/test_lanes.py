@@ -97,3 +97,22 @@ def test_stop_waits_for_what_runs_and_says_when_it_did_not_end() -> None:
     assert not lanes.stop(0.05)
     hold.set()
     assert lanes.stop(5)
+
+
+def test_what_is_woken_in_another_lane_while_it_runs_goes_there() -> None:
+    threads: list[str] = []
+    started, go = threading.Event(), threading.Event()
+
+    def run(operation_id: str) -> None:
+        threads.append(threading.current_thread().name.partition(" ")[0])
+        started.set()
+        go.wait(5)
+
+    lanes = Lanes("t", {SHORT: 1, LONG: 1}, run)
+    lanes.start()
+    lanes.wake("a", SHORT)
+    assert started.wait(5)
+    lanes.wake("a", LONG)
+    go.set()
+    assert until(lambda: threads == [SHORT, LONG])
+    assert lanes.stop(5)

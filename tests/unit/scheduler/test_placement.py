@@ -66,6 +66,7 @@ def pool(name="main", **changed):
         ({"total": None, "free": None}, 10**6, True),
         ({"total": 100.0, "free": None}, 100, True),
         ({"free": 0.0}, 100, True),  # thick: the rows are newer than the report
+        ({"free": 0.0, "capabilities": {"thin_provisioning_support": True}}, 1, False),  # closed, whatever the ratio
         ({"ratio": 20.0, "allocated": 1900}, 100, True),
         ({"ratio": 20.0, "allocated": 1900}, 101, False),
         ({"ratio": 2.0, "foreign": 30.0, "reserved": 10.0}, 120, True),

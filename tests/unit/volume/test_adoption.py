@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from volumed.db import operations, pools, quotas, snapshots, volumes
+from volumed.db import attachments, operations, pools, quotas, services, snapshots, volumes
 from volumed.db.engine import Database
 from volumed.driver.interface import PoolCapabilities
 from volumed.model.context import RequestContext
-from volumed.model.errors import BusyResource, InvalidField, InvalidStatus, NotFound
+from volumed.model.errors import BusyResource, HasDependents, Invalid, InvalidField, InvalidStatus, NotFound
 from volumed.volume.adoption import Adoption
 
 HOST = "node@file"
@@ -95,6 +95,39 @@ def test_an_extend_counts_what_it_adds(adoption, database, add_volume) -> None:
     assert in_use(database) == (0, 3)
 
 
+def attached(database, volume_id: str) -> str:
+    values = {
+        "project_id": "p",
+        "user_id": "u",
+        "volume_id": volume_id,
+        "attach_mode": "rw",
+        "connector": {"host": "n"},
+    }
+    database.write(attachments.add_attached, str(uuid.uuid4()), **values)
+    return volume_id
+
+
+@pytest.mark.parametrize("supported", [True, False, None])
+def test_an_attached_volume_is_extended_where_its_backend_can(adoption, database, add_volume, supported) -> None:
+    database.write(services.register, "id", services.VOLUME_BINARY, HOST, "t", "nova", "incarnation", "1.4")
+    if supported is not None:
+        database.write(services.tell_extends_in_use, HOST, supported)
+    volume_id = attached(database, add_volume("in-use", host=f"{HOST}#first"))
+    if supported:
+        assert read(database, operations.get, adoption.extend(CALLER, volume_id, 4)).kind == "volume.extend"
+    else:
+        with pytest.raises(Invalid, match="a volume that is attached"):
+            adoption.extend(CALLER, volume_id, 4)
+    assert read(database, volumes.get, volume_id).status == ("extending" if supported else "in-use")
+    assert in_use(database) == (0, 3 if supported else 0)
+
+
+def test_an_attached_volume_whose_extend_failed_is_not_deleted(adoption, database, add_volume) -> None:
+    volume_id = attached(database, add_volume("error_extending", host=f"{HOST}#first"))
+    with pytest.raises(HasDependents, match="1 attachments"):
+        adoption.delete(CALLER, volume_id)
+
+
 def test_a_snapshots_create_and_delete(adoption, database, add_volume) -> None:
     volume_id = add_volume("available", host=f"{HOST}#first")
     volume = read(database, volumes.get, volume_id)
@@ -111,7 +144,7 @@ def test_a_snapshots_create_and_delete(adoption, database, add_volume) -> None:
 def test_volumes_whose_message_was_lost_are_found(adoption, database, add_volume) -> None:
     here = f"{HOST}#first"
     creating, deleting = add_volume("creating", host=here), add_volume("deleting", host=here)
-    extending = add_volume("extending", host=here)
+    extending, used = add_volume("extending", host=here), attached(database, add_volume("extending", host=here))
     add_volume("creating", host="node@file2#first")
     add_volume("available", host=here)
     assert adoption.lost(60.0) == []
@@ -121,4 +154,5 @@ def test_volumes_whose_message_was_lost_are_found(adoption, database, add_volume
         (deleting, "volume.delete"),
     }
     assert read(database, volumes.get, extending).status == "available"
+    assert read(database, volumes.get, used).status == "in-use"
     assert adoption.lost(-1.0) == []

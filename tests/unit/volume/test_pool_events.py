@@ -1,10 +1,11 @@
 """Events of a pool that fills up: one for each change, in order, and told later where the database was away."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from volumed.db import events
+from volumed.db import events, services
 from volumed.db.engine import Database
 from volumed.driver.interface import SECONDS_LEFT, TAKES_NO_MORE, Capabilities, PoolCapabilities
 from volumed.model.errors import ServiceUnavailable
@@ -55,3 +56,20 @@ def test_what_could_not_be_told_is_told_the_next_time(database: Database, monkey
         watching.observe(FULL)
     watching.observe(FULL)
     assert [each["state"] for each in told(database)] == ["takes_no_more"]
+
+
+def test_the_services_row_says_whether_volumes_in_use_are_extended(database: Database) -> None:
+    watching = PoolEvents(database, HOST)
+
+    def said() -> bool | None:
+        with database.reading() as tx:
+            return services.find_with_age(tx, services.VOLUME_BINARY, HOST)[0].extends_in_use
+
+    watching.observe(OPEN)  # there is no row yet
+    database.write(services.register, "id", services.VOLUME_BINARY, HOST, "t", "nova", "incarnation", "1.4")
+    assert said() is None
+    for supported in (False, True, True, False):
+        watching.observe(replace(OPEN, online_extend_support=supported))
+        assert said() is supported
+    database.write(services.register, "id", services.VOLUME_BINARY, HOST, "t", "nova", "successor", "1.4")
+    assert said() is False, "until the new one is up, what was said is the best there is"

@@ -8,12 +8,12 @@ from volumed.api.accept.new_operations import on_volume
 from volumed.api.accept.transaction import enqueue
 from volumed.api.accept.volumes import Accepted, check_size, project_of
 from volumed.api.settings import Settings
-from volumed.db import attachments, operations, quotas, volume_types, volumes
+from volumed.db import attachments, operations, quotas, services, volume_types, volumes
 from volumed.db.operations import NewOperation
 from volumed.model import quota_use
 from volumed.model.context import RequestContext
 from volumed.model.errors import HasDependents, Invalid, InvalidStatus, SetByAdministrator
-from volumed.model.records import Operation, Volume
+from volumed.model.records import Json, Operation, Volume
 from volumed.model.requests import judge
 from volumed.model.states import VolumeStatus
 from volumed.operations import notifications
@@ -23,7 +23,10 @@ from volumed.operations.notifications import Request
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """``online``: the client knows that attached volumes may be extended. ``again``: it failed before."""
+    """``online``: the client knows that attached volumes may be extended. ``again``: it failed before.
+
+    Whether the backend of an attached one can is what its service has said last; asked anew it may still refuse.
+    """
 
     volume_id: str
     operation_id: str
@@ -35,12 +38,12 @@ class Extension:
 def extend(tx: Connection, caller: RequestContext, settings: Settings, asked: Extension) -> Accepted:
     """Accept the growth: quota is spent now, the volume is ``extending``."""
     known = volumes.get(tx, asked.volume_id, project_of(caller))
-    _judge_extension(known, asked)
+    _judge_extension(tx, known, asked)
     check_size(asked.new_size, settings, known.project_id, "os-extend/new_size")
     use = quota_use.of_gigabytes(asked.new_size - known.size, volume_types.name_of(tx, known.volume_type_id))
     quotas.change(tx, known.project_id, use, settings.quota_defaults)
     volume = _taken(tx, known.id)
-    _judge_extension(volume, asked)
+    _judge_extension(tx, volume, asked)
     if volume.size != known.size:
         raise Invalid(reason=f"Invalid volume: volume {volume.id} was extended at this moment; ask again.")
     operations.refuse_if_held(tx, "volume", volume.id)
@@ -51,13 +54,11 @@ def extend(tx: Connection, caller: RequestContext, settings: Settings, asked: Ex
     return Accepted(asked.operation_id, volume.host)
 
 
-def _judge_extension(volume: Volume, asked: Extension) -> None:
-    if volume.status == VolumeStatus.IN_USE and asked.online:
-        raise Invalid(
-            reason=f"Invalid volume: volume {volume.id} status must be available to extend, currently in-use: "
-            "its backend does not support to extend a volume that is attached."
-        )
-    judge("volume", volume.id, "extend_again" if asked.again else "extend", volume.status)
+def _judge_extension(tx: Connection, volume: Volume, asked: Extension) -> None:
+    request = "extend_again" if asked.again else "extend_online" if asked.online else "extend"
+    judge("volume", volume.id, request, volume.status)
+    if volume.status != VolumeStatus.AVAILABLE and attachments.of_volume(tx, volume.id):
+        services.refuse_to_extend_in_use(tx, volume)
     if asked.new_size <= volume.size:
         raise Invalid(
             reason=f"Invalid input received: New size for extend must be greater than current size. "
@@ -66,7 +67,9 @@ def _judge_extension(volume: Volume, asked: Extension) -> None:
 
 
 def _extend_operation(caller: RequestContext, volume: Volume, asked: Extension) -> NewOperation:
-    args = {"new_size": asked.new_size, "old_size": volume.size}
+    args: Json = {"new_size": asked.new_size, "old_size": volume.size}
+    if asked.again:
+        args |= {"again": True}
     return on_volume("volume.extend", caller, asked.operation_id, volume, args)
 
 

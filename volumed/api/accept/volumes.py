@@ -20,7 +20,7 @@ from volumed.model.errors import HasDependents, Invalid, InvalidField, NotFound,
 from volumed.model.host import backend_of
 from volumed.model.records import Operation, Snapshot, Volume, VolumeType
 from volumed.model.requests import Answer, judge
-from volumed.model.states import SnapshotStatus, VolumeStatus
+from volumed.model.states import AttachStatus, SnapshotStatus, VolumeStatus
 from volumed.operations import notifications
 from volumed.operations.notifications import Request
 
@@ -336,9 +336,10 @@ def _delete_operation(caller: RequestContext, volume: Volume, removal: Removal, 
 
 
 def _refuse_if_attached(tx: Connection, volume: Volume, force: bool) -> None:
-    """Force drops reservations: the backend never heard of them."""
+    """Force drops reservations: the backend never heard of them. Nobody says that he uses the volume."""
     found = attachments.of_volume(tx, volume.id)
-    dropped = [each for each in found if force and each.credentials is None]
+    unused = [each for each in found if each.credentials is None and each.attach_status != AttachStatus.ATTACHED]
+    dropped = unused if force else []
     if len(found) > len(dropped):
         raise HasDependents(resource_type="volume", resource_id=volume.id, dependents=f"{len(found)} attachments")
     for attachment in dropped:

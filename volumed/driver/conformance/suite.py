@@ -21,6 +21,7 @@ from volumed.driver.conformance.scenarios import (
     PATTERN,
     Scenario,
     Stage,
+    delete,
     is_refused,
     purge,
     scenarios,
@@ -186,7 +187,8 @@ class DriverConformance(ManagingConformance):
         assert set(driver.audit()) == before - {left}
         assert stage.holds(driver, stage.source)
 
-    def test_a_copy_that_is_stopped_leaves_nothing(self, driver: Driver, stage: Stage) -> None:
+    def test_a_copy_that_is_stopped_goes_on_or_leaves_nothing(self, driver: Driver, stage: Stage) -> None:
+        """A service that ends stops its copies, and its next start makes them; a cancelled one is deleted."""
         driver.create(stage.source)
         stage.fill(driver, stage.source)
         before = set(driver.audit())
@@ -200,6 +202,12 @@ class DriverConformance(ManagingConformance):
             driver.create_from_volume(stage.volume, stage.source, stop)
         except Stopped:
             assert not driver.has_volume(stage.volume)
+            driver.create_from_volume(stage.volume, stage.source, unwatched)
+            assert stage.holds(driver, stage.volume)
+            delete(driver, stage.volume)
+            with pytest.raises(Stopped):
+                driver.create_from_volume(stage.volume, stage.source, stop)
+            delete(driver, stage.volume)
             assert set(driver.audit()) == before
         else:
             assert not told, "what progress raises must stop the copy"

@@ -22,7 +22,8 @@ class CapacityFilter:
         ceiling = pool.ceiling
         if not isinf(ceiling) and pool.allocated + request.size > floor(ceiling):
             return _over_ceiling(request, pool)
-        if pool.ratio > 1 and pool.free is not None and (pool.free - pool.reserved) * pool.ratio < request.size:
+        is_thin = pool.ratio > 1 or pool.capabilities.get("thin_provisioning_support")
+        if is_thin and pool.free is not None and (pool.free - pool.reserved) * pool.ratio < request.size:
             return f"({pool.free:.2f} free - {pool.reserved:.2f} reserved) x {pool.ratio:g} < {request.size} GiB asked"
         return None
 

@@ -6,7 +6,7 @@ export is ours needs its file no more. Knows the file's words (targets.conf(5));
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,25 +31,33 @@ class OldFiles:
     def __init__(self, folder: Path | None, prefix: str) -> None:
         self._folder = folder
         self._prefix = prefix
+        #: As they were read last: nobody writes such files any more.
+        self._known: Sequence[OldTarget] = ()
 
-    def all(self) -> Iterator[OldTarget]:
-        if self._folder is None or not self._folder.is_dir():
-            return
-        for file in sorted(self._folder.iterdir()):
-            found = self._read(file)
-            if found is not None:
-                yield found
+    def all(self) -> Sequence[OldTarget]:
+        """Those that are there now."""
+        files = sorted(self._folder.iterdir()) if self._folder is not None and self._folder.is_dir() else ()
+        self._known = [found for file in files if (found := self._read(file)) is not None]
+        return self._known
 
-    def remove(self, volume_id: str) -> None:
-        """Remove the volume's file, if it has one."""
+    def remove(self, volume_id: str, path: str | None) -> None:
+        """Remove what would export the volume, by its id or, where it had another one, by its ``path``."""
         if self._folder is None:
             return
-        file = self._folder / f"volume-{volume_id}"
-        found = self._read(file)
-        if found is not None and found.volume_id == volume_id:
-            crash_point("tgt.old_file.before")
-            file.unlink(missing_ok=True)
-            crash_point("tgt.old_file.after")
+        of_the_path = {old.file for old in self._known if old.path == path}
+        for file in sorted({self._folder / f"volume-{volume_id}", *of_the_path}):
+            found = self._read(file)
+            if found is not None and (found.volume_id == volume_id or found.path == path):
+                _unlink(file)
+
+    def remove_file(self, file: Path) -> None:
+        """Remove the file, if it is one of those still."""
+        if self.holds(file) and self._read(file) is not None:
+            _unlink(file)
+
+    def holds(self, file: Path) -> bool:
+        """Whether it is in the folder."""
+        return self._folder is not None and file.parent == self._folder
 
     def _read(self, file: Path) -> OldTarget | None:
         """None for what is no file, or describes something else than one target of ours."""
@@ -66,3 +74,9 @@ class OldFiles:
         if len(names) != 1 or len(paths) != 1 or not names[0].startswith(self._prefix):
             return None
         return OldTarget(file, names[0].removeprefix(self._prefix), paths[0])
+
+
+def _unlink(file: Path) -> None:
+    crash_point("tgt.old_file.before")
+    file.unlink(missing_ok=True)
+    crash_point("tgt.old_file.after")

@@ -33,6 +33,9 @@ LUN = 1
 #: tgtd's word for every initiator.
 EVERYBODY = "ALL"
 
+#: What the doctor tells of a file of an earlier manager; the path follows.
+OLD_FILE = "an earlier manager's, with an old secret in it: at each boot tgt-admin exports"
+
 #: Seconds for a session's commands in flight to end after its connection was cut.
 CUT_TIMEOUT = 5.0
 
@@ -44,6 +47,7 @@ class TgtTarget:
 
     def __init__(self, setup: Setup) -> None:
         options = setup.options
+        self._options = options
         self._backend = setup.backend
         self._prefix = f"{options.target_prefix}volume-"
         folder = setup.state_path / "tgt" / setup.backend
@@ -62,10 +66,9 @@ class TgtTarget:
         self._restarted = False
 
     def setup(self) -> None:
+        self._say_what_is_not_done()
         with self._working("start tgtd"):
-            found = [each.volume_id for each in self._old_files.all()]
-            if found:
-                LOG.info("an earlier manager left files of %d targets: backend=%s", len(found), self._backend)
+            self._forget_old_files()
 
     def close(self) -> None:
         with self._lock:
@@ -95,14 +98,15 @@ class TgtTarget:
             target = self._targets.get(name) or self._new_target(name)
             self._apply_lun(target, export)
             self._apply_accesses(target, export.accesses)
-            self._old_files.remove(export.volume_id)
+            self._old_files.remove(export.volume_id, export.path)
 
     def remove(self, volume_id: str, force: bool = False) -> None:
         with self._working(f"remove the export of volume {volume_id}"):
             target = self._targets.get(self._name(volume_id))
+            path = None if target is None else _path(target)
             if target is not None:
                 self._delete(target)
-            self._old_files.remove(volume_id)
+            self._old_files.remove(volume_id, path)
 
     def exports(self) -> Mapping[str, ActualExport]:
         with self._working("list exports"):
@@ -124,12 +128,14 @@ class TgtTarget:
                 for target in self._ours()
             ]
             found += [Leftover("export", None, user, "account of no target") for user in self._unbound()]
-            return found + [
-                Leftover("export", old.volume_id, str(old.file), f"an earlier manager's target of {old.path}")
-                for old in self._old_files.all()
-            ]
+            old = self._old_files.all()
+            return found + [Leftover("export", of.volume_id, str(of.file), f"{OLD_FILE} {of.path}") for of in old]
 
     def remove_leftover(self, leftover: Leftover) -> None:
+        if self._old_files.holds(Path(leftover.where)):
+            with self._working(f"remove {leftover.where}"):
+                self._old_files.remove_file(Path(leftover.where))
+            return
         if leftover.id is not None:
             self.remove(leftover.id)
             return
@@ -140,6 +146,23 @@ class TgtTarget:
 
     def connection_info(self, export: Export, access: Access) -> dict[str, Any]:
         return connection_info(export, access, self._daemon.portals, self._name(export.volume_id), LUN)
+
+    # --- what there was before ----------------------------------------------------------------------------------
+
+    def _say_what_is_not_done(self) -> None:
+        """Both change nothing here, and are safe to leave out; who set them is told."""
+        if not self._options.use_chap_auth:
+            LOG.warning("[%s] use_chap_auth = false: tgt asks for the secret all the same", self._backend)
+        if self._options.iscsi_write_cache:
+            LOG.warning("[%s] iscsi_write_cache does nothing: tgt has a cache, and flushes as asked", self._backend)
+
+    def _forget_old_files(self) -> None:
+        """Those of what is exported go: such an export may be as it should be, and nobody makes it again."""
+        found = self._old_files.all()
+        for target in self._ours() if found else ():
+            self._old_files.remove(target.name.removeprefix(self._prefix), _path(target))
+        if left := self._old_files.all():
+            LOG.info("an earlier manager left files of %d targets: backend=%s", len(left), self._backend)
 
     # --- targets ------------------------------------------------------------------------------------------------
 
@@ -352,6 +375,11 @@ class TgtTarget:
         if isinstance(error, Refused) and error.code in (Code.TARGET_ACTIVE, Code.LUN_ACTIVE):
             return BackendBusy(what=what, backend=self._backend, reason=str(error))
         return BackendUnreachable(backend=self._backend, reason=f"cannot {what}: {error}")
+
+
+def _path(target: Target) -> str | None:
+    lun = target.luns.get(LUN)
+    return None if lun is None else lun.path
 
 
 def _is_same(lun: Lun, export: Export) -> bool:
