@@ -488,6 +488,9 @@ def test_a_pool_at_its_limit_takes_nothing_new_and_says_so_to_the_scheduler(thin
     driver.create(SOURCE)
     for offset in range(0, 160 * MIB, MIB):
         write(device(SOURCE), offset, b"x" * MIB)
+    assert not driver.closed_pools()
+    driver.check_health()
+    assert driver.closed_pools() == {"vg"}  # before anybody is refused
     with pytest.raises(BackendFull, match=f"its {what} is"):
         driver.create(COPY)
     (pool,) = driver.capabilities().pools

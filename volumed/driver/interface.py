@@ -267,6 +267,14 @@ class Purges(Protocol):
 
 
 @runtime_checkable
+class Closes(Protocol):
+    """A driver whose pools fill up by what is written into their volumes, and take no more then."""
+
+    def closed_pools(self) -> frozenset[str]:
+        """Names of those that take no more, as they were seen last; asks nothing."""
+
+
+@runtime_checkable
 class Fills(Protocol):
     """A driver that may have to write all of what it makes or grows, which takes as long as a copy."""
 

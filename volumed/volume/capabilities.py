@@ -33,6 +33,7 @@ class Reporter:
         self._send = send
         self._interval = interval
         self._sequence = 0
+        self._closed: frozenset[str] = frozenset()
         self._changed = threading.Event()
         self._stopping = threading.Event()
         self._guard = threading.Lock()
@@ -51,6 +52,12 @@ class Reporter:
     def changed(self) -> None:
         """Something came or went: report soon."""
         self._changed.set()
+
+    def notice(self, closed: frozenset[str]) -> None:
+        """Report soon where other pools than before take no more: nobody asked for what was written into them."""
+        if closed != self._closed:
+            self._closed = closed
+            self.changed()
 
     def publish(self) -> None:
         """Report now. A backend that cannot be measured is not reported; the log says why."""

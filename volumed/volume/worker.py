@@ -14,7 +14,7 @@ from oslo_config import cfg
 from volumed.db import deployment, operations, pools
 from volumed.db.engine import Database
 from volumed.db.operations import LONGEST_PAUSE, Due, NewOperation
-from volumed.driver.interface import Driver, Fills, Owner
+from volumed.driver.interface import Closes, Driver, Fills, Owner
 from volumed.driver.registry import Setup, load_driver
 from volumed.model.context import RequestContext
 from volumed.model.records import Json, Operation
@@ -233,12 +233,17 @@ class BackendWorker:
             self._lanes.wake_after(due.id, SUSPECT, min(pause, LONGEST_PAUSE))
 
     def _look_at_calls(self) -> None:
-        """Others stand in for threads that are blocked; a process with one that is stuck is of no use any more."""
+        """Others stand in for threads that are blocked; a process with one that is stuck is of no use any more.
+
+        And whoever places volumes hears at once of a pool that takes no more.
+        """
         for operation_id in self._engine.tell_blocked():
             self._lanes.stand_in(operation_id)
         if reason := self._engine.stuck():
             LOG.critical("%s starts again: %s", self.host, reason)
             self._restart(reason)
+        if isinstance(self._driver, Closes):
+            self._reporter.notice(self._driver.closed_pools())
 
     def cancel(self, operation_id: str) -> None:
         """Have the operation undone, as its row says: now, where it runs or waits here."""

@@ -125,6 +125,9 @@ class LvmDriver:
             raise BackendBusy(what=f"volume {volume.id}", backend=self._setup.backend, reason=reason)
         return self._volumes.remove(volume.id, f"volume {volume.id}")
 
+    def closed_pools(self) -> frozenset[str]:
+        return frozenset({self._lvm.group} if self._governor.is_closed else ())
+
     def fills(self) -> bool:
         return self._volumes is self._thick
 

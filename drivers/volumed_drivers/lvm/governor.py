@@ -34,7 +34,8 @@ class Governor:
         self._step = options.lvm_pool_extend_step
         self._clock = clock
         self._seen: deque[tuple[float, float, float]] = deque()
-        self._closed = False
+        #: Whether it took no more when it was looked at last.
+        self.is_closed = False
         self._warned = -SPACING
 
     def observe(self, pool: LogicalVolume) -> None:
@@ -50,7 +51,7 @@ class Governor:
 
     def refusal(self, pool: LogicalVolume) -> str | None:
         """Why nothing is made in the pool now, None while it takes more."""
-        margin = MARGIN if self._closed else 0.0
+        margin = MARGIN if self.is_closed else 0.0
         ours = (self._floor, "lvm_pool_full_percent")
         parts = (
             ("data", pool.data_percent, ours),
@@ -61,7 +62,7 @@ class Governor:
             for name, percent, (limit, whose) in parts
             if percent and percent >= limit - margin
         ]
-        self._closed = bool(over)
+        self.is_closed = bool(over)
         return " and ".join(over) or None
 
     def seconds_left(self) -> float | None:

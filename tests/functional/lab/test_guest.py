@@ -76,3 +76,23 @@ def _group(process: psutil.Process) -> int | None:
         return os.getpgid(process.pid)
     except ProcessLookupError:
         return None
+
+
+#: Runs a test that wants a guest where none starts.
+NO_GUEST = """
+import sys, pytest
+from tests.lab.guest import plugin
+def start(*ignored):
+    raise OSError("no kernel starts here")
+plugin.Session.start = start
+sys.exit(pytest.main(["-n", "0", "-rfs", "-p", "no:cacheprovider", "tests/guest/test_guest.py"]))
+"""
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", "failed"), ("", "skipped")])
+def test_a_guest_that_does_not_start_is_a_failure_in_ci_and_a_reason_elsewhere(ci: str, outcome: str) -> None:
+    environment = os.environ | {"CI": ci, "PYTEST_ADDOPTS": ""}
+    done = subprocess.run([sys.executable, "-c", NO_GUEST], capture_output=True, text=True, env=environment)
+    assert "no kernel starts here" in done.stdout
+    assert f" {outcome}" in done.stdout.splitlines()[-1]
+    assert (done.returncode == 0) is (outcome == "skipped")

@@ -105,3 +105,16 @@ def test_stopping_is_quick_in_the_middle_of_a_pause(reporter, sent) -> None:
     began = time.monotonic()
     made.stop()
     assert time.monotonic() - began < 1
+
+
+def test_a_pool_that_closes_or_opens_is_reported_soon_and_once(reporter, sent) -> None:
+    told = reporter(interval=3600.0)
+    told.start()
+    until(lambda: len(sent) == 1)
+    told.notice(frozenset())
+    for number, closed in enumerate((frozenset({"pool"}), frozenset()), start=2):
+        told.notice(closed)
+        told.notice(closed)
+        until(lambda number=number: len(sent) == number)
+    time.sleep(0.3)
+    assert len(sent) == 3
