@@ -148,11 +148,20 @@ def test_where_the_target_does_not_show_growth_it_is_refused_at_once() -> None:
         assert fleet.ends(volume, "available")["size"] == 3
 
 
+def test_a_growth_that_somebody_kept_from_beginning_leaves_the_volume_as_it_was(fleet: Fleet) -> None:
+    volume = fleet.available()
+    fleet.faults["one"].order("extend", "BackendHeld", lasting=True)
+    assert extend(fleet, volume).status_code == 202
+    assert fleet.ends(volume, "available")["size"] == 1
+    assert fleet.operation("volume.extend", volume)["error"]["type"] == "BackendHeld"
+    assert (fleet.allocated(), fleet.in_use()) == (1, 1)
+
+
 @pytest.mark.part("tgtd")
 def test_where_the_backend_refuses_what_it_said_it_could_the_volume_is_in_use_as_before() -> None:
     with faulty_fleet("one", target="tgt") as fleet:
         volume = in_use(fleet)
-        rows.execute(fleet.daemon.state, "UPDATE services SET extends_in_use = 1")
+        rows.execute(fleet.daemon.state, "UPDATE services SET extends_in_use = incarnation")
         assert extend(fleet, volume).status_code == 202
         found = fleet.ends(volume, "in-use")
         assert (found["size"], fleet.allocated(), fleet.in_use()) == (1, 1, 1)

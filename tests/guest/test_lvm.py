@@ -14,11 +14,20 @@ from typing import Any
 
 import pytest
 
+import volumed_drivers.lvm.thick
 from tests.lab.data_paths import Local
 from tests.lab.lvm_backend import FIRST, LvmBackend, instead_of, lvm, volume_group, volumes
 from volumed.driver.conformance.kills import kill_at, passages
-from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendUnreachable, OutcomeUnknown
+from volumed.driver.errors import (
+    BackendBusy,
+    BackendFull,
+    BackendHeld,
+    BackendInvalid,
+    BackendUnreachable,
+    OutcomeUnknown,
+)
 from volumed.driver.interface import Owner, Progress, Remains, SnapshotRef, VolumeRef, unwatched
+from volumed.model import crash_points
 from volumed_drivers.lvm.driver import LvmDriver
 
 pytestmark = pytest.mark.guest
@@ -415,6 +424,7 @@ def test_what_is_stopped_goes_on_where_it_was_and_a_delete_of_it_is_cleared_from
     other = VolumeRef("other", 1, "vg")
     with pytest.raises(Stopped):
         driver.create_from_volume(other, COPY, stopping_at(512 * MIB))
+    lvm("lvchange", "-an", "vg/volume-other")  # as after a reboot
     assert isinstance(driver.delete(other), Remains)
     assert [each.kind for each in driver.audit() if each.id == "other"] == ["remains"]
     told = []
@@ -423,12 +433,32 @@ def test_what_is_stopped_goes_on_where_it_was_and_a_delete_of_it_is_cleared_from
     assert not [each for each in driver.audit() if each.id == "other"]
 
 
+def test_a_copy_that_fails_never_goes_on_from_an_instant_that_is_gone(
+    thick: LvmBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it is forgotten: what has the first half of one instant must not get the second of another."""
+    driver = thick.ready()
+    driver.create(SOURCE)
+
+    def fail(*ignored: object) -> None:
+        raise BackendUnreachable(backend="lvm", reason="the disk is gone")
+
+    monkeypatch.setattr(volumed_drivers.lvm.thick, "copy", fail)
+    if (child := os.fork()) == 0:
+        crash_points.watch(lambda point: os.kill(os.getpid(), signal.SIGKILL) if point == "lvm.remove.after" else None)
+        thick.ready().create_from_volume(COPY, SOURCE, unwatched)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert volumes("vg") == {"volume-source", "volumed-clone-copy"}
+    assert driver.delete(COPY) is None
+    assert volumes("vg") == {"volume-source"}
+
+
 def test_a_thick_volume_whose_snapshot_is_read_is_grown_later_and_stays_as_it_is(thick: LvmBackend) -> None:
     driver = thick.ready()
     driver.create(SOURCE)
     driver.create_snapshot(SNAPSHOT, False, unwatched)
     with held_open(Path(f"/dev/vg/_snapshot-{SNAPSHOT.id}")):
-        with pytest.raises(BackendBusy, match="open"):
+        with pytest.raises(BackendHeld, match="open"):
             driver.extend(SOURCE, 2)
         assert driver.has_volume(SOURCE)
     with pytest.raises(BackendFull):

@@ -459,7 +459,7 @@ def wait(
 
 def move_to_lane(tx: Connection, operation: Operation, lane: str) -> None:
     """Let the operation wait for a thread of ``lane``, as if it had not been taken."""
-    _held(tx, operation, _O.WAITING, lane=lane, wait_reason=None, not_before=now(), claims=operation.claims - 1)
+    _held(tx, operation, _O.QUEUED, lane=lane, worker=None, claims=operation.claims - 1)
 
 
 def leave(tx: Connection, operation: Operation, timeline: Sequence[Json]) -> None:

@@ -55,17 +55,21 @@ def report(tx: Connection, binary: str, host: str, incarnation: str, state: str,
 
 
 def tell_extends_in_use(tx: Connection, host: str, supported: bool) -> bool:
-    """Whether the backend of the volume service extends volumes that are attached; False for no such service."""
+    """Whether the backend of the volume service extends volumes that are attached; False for no such service.
+
+    It holds for this incarnation: an older release may be started next, which does not.
+    """
     known = update(services).where(services.c.host == host, services.c.binary == VOLUME_BINARY)
-    return bool(tx.execute(known.values(extends_in_use=supported)).rowcount)
+    return bool(tx.execute(known.values(extends_in_use=services.c.incarnation if supported else "")).rowcount)
 
 
 def refuse_to_extend_in_use(tx: Connection, volume: Volume) -> None:
     """Raise ``Invalid`` unless the backend of ``volume``, which is attached, has said that it extends such volumes."""
-    wanted = select(services.c.extends_in_use).where(services.c.binary == VOLUME_BINARY)
-    supported = tx.execute(wanted.where(services.c.host == backend_of(volume.host or ""))).scalar()
-    if not supported:
-        why = "has not said that it can extend" if supported is None else "does not support to extend"
+    wanted = select(services.c.extends_in_use, services.c.incarnation).where(services.c.binary == VOLUME_BINARY)
+    found = tx.execute(wanted.where(services.c.host == backend_of(volume.host or ""))).first()
+    if found is None or found.extends_in_use != found.incarnation:
+        is_refused = found is not None and found.extends_in_use == ""
+        why = "does not support to extend" if is_refused else "has not said that it can extend"
         raise Invalid(
             reason=f"Invalid volume: volume {volume.id} status must be available to extend, currently {volume.status}: "
             f"its backend {why} a volume that is attached."

@@ -65,7 +65,7 @@ services = Table(
     Column("rpc_version", String(16), nullable=False),
     Column("report_count", BigInteger, nullable=False),
     *_times(),
-    Column("extends_in_use", Boolean),
+    Column("extends_in_use", String(36)),
     UniqueConstraint("host", "binary"),
 )
 

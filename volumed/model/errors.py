@@ -256,6 +256,10 @@ class BackendBusy(BackendError):
     retry_elsewhere = False
 
 
+class BackendHeld(BackendBusy):
+    """Somebody holds what would be changed; nothing was."""
+
+
 class BackendFull(BackendError):
     message = "{backend} cannot hold {what}: {reason}"
 

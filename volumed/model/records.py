@@ -31,8 +31,8 @@ class Service:
     report_count: int
     created_at: int
     updated_at: int
-    #: Whether its backend extends volumes that are attached; None: it has not said so yet.
-    extends_in_use: bool | None
+    #: The incarnation whose backend extends volumes that are attached; empty: it does not; None: nobody has said so.
+    extends_in_use: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ ATTACHMENT_MOVES: Mapping[AttachStatus, frozenset[AttachStatus]] = {
 
 OPERATION_MOVES: Mapping[OperationState, frozenset[OperationState]] = {
     _O.QUEUED: frozenset({_O.QUEUED, _O.RUNNING, _O.WAITING, _O.FAILED}),
-    _O.RUNNING: frozenset({_O.WAITING, _O.UNDOING, _O.SUCCEEDED, _O.FAILED}),
+    _O.RUNNING: frozenset({_O.QUEUED, _O.WAITING, _O.UNDOING, _O.SUCCEEDED, _O.FAILED}),
     _O.WAITING: frozenset({_O.QUEUED, _O.RUNNING, _O.UNDOING, _O.FAILED}),
     _O.UNDOING: frozenset({_O.UNDOING, _O.QUEUED, _O.FAILED}),
     _O.SUCCEEDED: frozenset(),

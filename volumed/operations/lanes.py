@@ -36,8 +36,10 @@ class Lanes:
         self._workers = workers
         self._threads = [self._thread(lane, number) for lane, count in workers.items() for number in range(count)]
         self._guard = threading.Lock()
-        #: Ids that are queued or running, and in which lane they were woken again while they ran.
-        self._known: dict[str, str | None] = {}
+        #: Ids that wait, and in which lanes: the first of them that has a thread runs it.
+        self._waiting: dict[str, set[str]] = {}
+        #: Ids that were woken while they ran, and in which lane.
+        self._again: dict[str, str] = {}
         #: Ids that run, and in which lane.
         self._running: dict[str, str] = {}
         #: Ids whose thread somebody stands in for; it ends with its run.
@@ -54,12 +56,15 @@ class Lanes:
             thread.start()
 
     def wake(self, operation_id: str, lane: str) -> None:
-        """Run ``operation_id`` as soon as its lane has a thread; costs nothing when it is waiting there already."""
+        """Run ``operation_id`` as soon as the lane has a thread; costs nothing when it is waiting there already."""
         with self._guard:
-            if operation_id in self._known:
-                self._known[operation_id] = lane if operation_id in self._running else None
+            if operation_id in self._running:
+                self._again[operation_id] = lane
                 return
-            self._known[operation_id] = None
+            waits_in = self._waiting.setdefault(operation_id, set())
+            if lane in waits_in:
+                return
+            waits_in.add(lane)
         self._queues[lane].put(operation_id)
 
     def wake_after(self, operation_id: str, lane: str, seconds: float) -> None:
@@ -105,15 +110,17 @@ class Lanes:
         is_stood_in = False
         while not is_stood_in and (operation_id := waiting.get()) is not None and not self._stopping:
             with self._guard:
+                if lane not in self._waiting.get(operation_id, ()):
+                    continue  # another lane was faster
+                del self._waiting[operation_id]
                 self._running[operation_id] = lane
-                self._known[operation_id] = None
             try:
                 self._run(operation_id)
             except Exception:
                 LOG.exception("operation %s failed outside its steps; the sweep takes it up again", operation_id)
             with self._guard:
                 del self._running[operation_id]
-                again = self._known.pop(operation_id)
+                again = self._again.pop(operation_id, None)
                 is_stood_in = self._stood_in.pop(operation_id, None) is not None
             if again is not None:
                 self.wake(operation_id, again)

@@ -48,11 +48,13 @@ def reconcile(backend: Backend, locks: NodeLocks) -> bool:
     wanted: dict[str, list[Access]] = {volume.id: [] for volume in always if volume.status in WHOLE_VOLUME}
     accesses, unreadable = accesses_of(reachable)
     wanted |= accesses
+    # Whoever extends one that nobody is let in to settles it at the end: its export may be in the way until then.
+    growing = {volume.id for volume in always if volume.status == VolumeStatus.EXTENDING} - accesses.keys()
     # Those that somebody uses first: after a reboot of the node their initiators wait.
     different = [
         volume_id
         for volume_id in sorted(
-            (actual.keys() | wanted.keys()) - unreadable, key=lambda each: (not wanted.get(each), each)
+            (actual.keys() | wanted.keys()) - unreadable - growing, key=lambda each: (not wanted.get(each), each)
         )
         if not is_as_wanted(actual.get(volume_id), wanted.get(volume_id))
     ]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from volumed.db import attachments, quotas, volume_types, volumes
 from volumed.model import quota_use
-from volumed.model.errors import Cancelled, ExtendInUseUnsupported
+from volumed.model.errors import BackendHeld, Cancelled, ExtendInUseUnsupported, SecretUnreadable
 from volumed.model.records import Json, Operation
 from volumed.model.states import OperationState, VolumeStatus
 from volumed.operations import notifications
@@ -23,7 +23,7 @@ from volumed.volume.exports import lock_of, settle
 from volumed.volume.work import VolumeWork, read_volume
 
 #: With these nothing was changed.
-_UNTOUCHED = frozenset({Cancelled.__name__, ExtendInUseUnsupported.__name__})
+_UNTOUCHED = frozenset(error.__name__ for error in (Cancelled, ExtendInUseUnsupported, SecretUnreadable, BackendHeld))
 
 
 @dataclass(frozen=True)

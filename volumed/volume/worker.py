@@ -5,6 +5,7 @@ Puts the parts together and keeps them alive. What an operation does is in its o
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -252,8 +253,8 @@ class BackendWorker:
 
     def _lane_of(self, operation: Operation) -> str:
         """Where the operation belongs on this backend: what is filled with zeros for long is in no attach's way."""
-        is_short = operation.lane == SHORT and operation.state != OperationState.UNDOING
-        if not is_short or not isinstance(self._driver, Fills) or not self._driver.fills():
+        is_undone = operation.state == OperationState.UNDOING or operation.cancel_requested
+        if operation.lane != SHORT or is_undone or not isinstance(self._driver, Fills) or not self._driver.fills():
             return operation.lane
         return LONG if filled_gib(operation) > MOST_FILLED else SHORT
 
@@ -282,9 +283,11 @@ def _driver(conf: cfg.ConfigOpts, name: str, database: Database, state_path: Pat
     return load_driver(conf, Setup(name, conf.host, owner, conf[name], state_path))
 
 
-def filled_gib(operation: Operation) -> int:
-    """GiB that a create or an extend may have to fill."""
+def filled_gib(operation: Operation) -> float:
+    """GiB that a create or an extend may have to fill; of one that is done again nobody knows what was left."""
     args = operation.args
+    if args.get("again"):
+        return math.inf
     if operation.kind == CreateVolume.kind:
         return int(args.get("size") or 0)
     return int(args["new_size"]) - int(args["old_size"]) if operation.kind == ExtendVolume.kind else 0

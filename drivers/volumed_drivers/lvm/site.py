@@ -16,6 +16,9 @@ from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
 from volumed_drivers.lvm.filling import Position, size_of
 from volumed_drivers.lvm.names import Names
 
+#: What is noted of a device: how far it has its data, and how far it is cleared of them. Both outlive its renaming.
+FILLED, WIPED = "at", "wiped"
+
 
 @dataclass(frozen=True)
 class Site:
@@ -35,11 +38,11 @@ class Site:
         """How LVM's commands are told ``name``."""
         return f"{self.lvm.group}/{name}"
 
-    def position(self, device: str) -> Position:
-        """How far the device is filled: noted by its unique id, so that another of its name begins anew."""
+    def position(self, device: str, done: str = FILLED) -> Position:
+        """How far the device is filled, or wiped: noted by its unique id, so that another of its name begins anew."""
         number = os.stat(device).st_rdev
         unique = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/dm/uuid").read_text().strip()
-        return Position(self.notes / f"{unique}.at")
+        return Position(self.notes / f"{unique}.{done}")
 
     def find(self, name: str, what: str, group: Group | None = None) -> LogicalVolume:
         """The logical volume, in ``group`` or as it is now. Raises ``BackendNotFound``."""
@@ -82,7 +85,8 @@ class Site:
     def remove(self, name: str, what: str) -> None:
         """Remove the logical volume; an absent one is fine. Raises ``BackendBusy`` naming who has it open."""
         with contextlib.suppress(OSError):
-            self.position(self.lvm.device(name)).forget()
+            for done in (FILLED, WIPED):
+                self.position(self.lvm.device(name), done).forget()
         try:
             self.lvm.change("remove", "lvremove", "-y", self.path(name))
         except Refused as refused:
@@ -97,11 +101,11 @@ class Site:
         self.lvm.change("rename", "lvrename", "-y", self.lvm.group, old, new)
         self.lvm.forget()
 
-    def refuse_open(self, found: LogicalVolume, what: str) -> None:
-        """Raise ``BackendBusy`` when somebody has it open."""
+    def refuse_open(self, found: LogicalVolume, what: str, error: type[BackendBusy] = BackendBusy) -> None:
+        """Raise ``error`` when somebody has it open."""
         if found.open:
             holders = self.lvm.hands.holders(self.lvm.group, found.name)
-            raise BackendBusy(what=what, backend=self.backend, reason=f"open: {holders}")
+            raise error(what=what, backend=self.backend, reason=f"open: {holders}")
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:

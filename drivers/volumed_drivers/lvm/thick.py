@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from volumed.driver.errors import BackendBusy, BackendError
+from volumed.driver.errors import BackendBusy, BackendError, BackendHeld
 from volumed.driver.interface import Progress, Remains, unwatched
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
 from volumed_drivers.lvm.filling import clear, copy, overwrite
 from volumed_drivers.lvm.names import UNCLEARED, UNREADY
-from volumed_drivers.lvm.site import Site
+from volumed_drivers.lvm.site import WIPED, Site
 
 MIB = 1024**2
 TIB = 1024**4
@@ -84,7 +84,7 @@ class Thick:
         if found.size < size:
             self._refuse_full(size - found.size, group, what)
             for each in (found, *snapshots) if snapshots else ():
-                self._site.refuse_open(each, what)
+                self._site.refuse_open(each, what, BackendHeld)
         if start is None:
             start = found.size
             with contextlib.suppress(OSError):
@@ -116,8 +116,6 @@ class Thick:
         if self._site.options.volume_clear == "none" or quarantine in group.volumes:
             self._site.remove(name, what)
             return _remains(group.volumes.get(quarantine))
-        with contextlib.suppress(OSError):
-            self._site.position(self._site.lvm.device(name)).forget()
         self._rename(name, quarantine, what)
         return _remains(found)
 
@@ -135,7 +133,7 @@ class Thick:
         options = self._site.options
         end = min(size, options.volume_clear_size * MIB or size)
         with self._written(name, what) as opened:
-            clear(opened, 0, end, self._site.position(device), progress, options.volume_clear_rate * MIB)
+            clear(opened, 0, end, self._site.position(device, WIPED), progress, options.volume_clear_rate * MIB)
         self._site.remove(name, what)
 
     def revert(self, volume_id: str, snapshot: str, size: int, what: str, progress: Progress) -> None:
@@ -210,9 +208,10 @@ class Thick:
             yield opened
 
     def _forget(self, name: str, what: str) -> None:
+        """The volume first: without it nothing goes on from what an instant that is gone had."""
         group = self._site.lvm.look()
-        self._forget_still(self._site.names.still(name.removeprefix("volume-")), group, what)
         self._site.remove(name, what)
+        self._forget_still(self._site.names.still(name.removeprefix("volume-")), group, what)
 
     def _forget_still(self, still: str, group: Group, what: str) -> None:
         if still in group.volumes:

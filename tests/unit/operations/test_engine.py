@@ -688,7 +688,7 @@ def test_what_belongs_to_another_lane_waits_for_it_untouched_and_is_cancelled_as
     woken = bench.with_lanes(recipe, lambda operation: "long")
     operation_id, other_id = queued(), queued()
     found = bench.run(operation_id)
-    assert (found.state, found.lane, found.claims, log) == ("waiting", "long", 0, [])
+    assert (found.state, found.lane, found.claims, log) == ("queued", "long", 0, [])
     assert [(each, lane) for each, lane, _ in woken] == [(operation_id, "long")]
     assert bench.run(operation_id).state == "succeeded"
     assert log == ["do fill", "succeed", "ended succeeded"]

@@ -116,3 +116,24 @@ def test_what_is_woken_in_another_lane_while_it_runs_goes_there() -> None:
     go.set()
     assert until(lambda: threads == [SHORT, LONG])
     assert lanes.stop(5)
+
+
+def test_what_waits_behind_long_work_and_is_cancelled_runs_where_there_is_room_and_once() -> None:
+    runs: list[str] = []
+    hold = threading.Event()
+
+    def run(operation_id: str) -> None:
+        if operation_id == "copy":
+            hold.wait(5)
+        runs.append(operation_id)
+
+    lanes = Lanes("t", {SHORT: 1, LONG: 1}, run)
+    lanes.start()
+    lanes.wake("copy", LONG)
+    lanes.wake("large", LONG)
+    lanes.wake("large", SHORT)
+    assert until(lambda: runs == ["large"])
+    hold.set()
+    lanes.wake("after", LONG)
+    assert until(lambda: runs == ["large", "copy", "after"])
+    assert lanes.stop(5)

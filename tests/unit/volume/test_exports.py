@@ -16,7 +16,7 @@ from volumed.db.engine import Database
 from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import Access, Owner, VolumeRef
 from volumed.driver.registry import Setup
-from volumed.model.states import AttachStatus
+from volumed.model.states import AttachStatus, VolumeStatus
 from volumed.operations.locks import Claims, NodeLocks
 from volumed.volume import exports
 from volumed.volume.backend import Backend
@@ -226,6 +226,19 @@ def test_where_volumes_are_exported_from_their_creation_on_whole_ones_are(
     assert all(export.usernames == frozenset() for export in node.driver.exports().values())
     database.write(volumes.remove, whole[0])
     assert node.reconcile() == (True, [f"remove {whole[0]}"])
+
+
+def test_what_grows_and_nobody_is_let_in_to_is_settled_by_its_growth(
+    database: Database, tmp_path: Path, add_volume: Callable[..., str]
+) -> None:
+    """Its export may be in the way for hours, in which nothing is to be compared again and again."""
+    node = Node(database, tmp_path, add_volume, on_create=True)
+    volume, used = node.volume("extending"), node.volume("extending")
+    node.attachment(used)
+    assert node.reconcile() == (True, [f"ensure {used}"])
+    assert node.reconcile() == (True, [])
+    database.write(volumes.move, volume, VolumeStatus.EXTENDING, VolumeStatus.AVAILABLE)
+    assert node.reconcile() == (True, [f"ensure {volume}"])
 
 
 # --- the keeper -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Events of a pool that fills up: one for each change, in order, and told later where the database was away."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from volumed.db import events, services
 from volumed.db.engine import Database
 from volumed.driver.interface import SECONDS_LEFT, TAKES_NO_MORE, Capabilities, PoolCapabilities
-from volumed.model.errors import ServiceUnavailable
+from volumed.model.errors import Invalid, ServiceUnavailable
 from volumed.volume.pool_events import PoolEvents
 
 HOST = "node@thin"
@@ -61,7 +62,7 @@ def test_what_could_not_be_told_is_told_the_next_time(database: Database, monkey
 def test_the_services_row_says_whether_volumes_in_use_are_extended(database: Database) -> None:
     watching = PoolEvents(database, HOST)
 
-    def said() -> bool | None:
+    def said() -> str | None:
         with database.reading() as tx:
             return services.find_with_age(tx, services.VOLUME_BINARY, HOST)[0].extends_in_use
 
@@ -70,6 +71,15 @@ def test_the_services_row_says_whether_volumes_in_use_are_extended(database: Dat
     assert said() is None
     for supported in (False, True, True, False):
         watching.observe(replace(OPEN, online_extend_support=supported))
-        assert said() is supported
+        assert said() == ("incarnation" if supported else "")
+
+
+def test_what_one_process_said_of_volumes_in_use_is_not_believed_of_the_next(database: Database) -> None:
+    """An older release may be started next, which makes an attached volume available when it has grown."""
+    volume: Any = SimpleNamespace(id="v", status="in-use", host=f"{HOST}#pool")
+    database.write(services.register, "id", services.VOLUME_BINARY, HOST, "t", "nova", "incarnation", "1.4")
+    PoolEvents(database, HOST).observe(replace(OPEN, online_extend_support=True))
+    database.write(services.refuse_to_extend_in_use, volume)
     database.write(services.register, "id", services.VOLUME_BINARY, HOST, "t", "nova", "successor", "1.4")
-    assert said() is False, "until the new one is up, what was said is the best there is"
+    with pytest.raises(Invalid, match="has not said"):
+        database.write(services.refuse_to_extend_in_use, volume)

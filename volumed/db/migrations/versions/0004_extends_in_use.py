@@ -14,4 +14,4 @@ depends_on = None
 
 def upgrade() -> None:
     if "extends_in_use" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("services")}:
-        op.add_column("services", sa.Column("extends_in_use", sa.Boolean()))
+        op.add_column("services", sa.Column("extends_in_use", sa.String(36)))
