@@ -1,4 +1,4 @@
-"""The RBD driver passes the suite on a real cluster: in a pool, and in a namespace of one."""
+"""The RBD driver passes the suite on a real cluster."""
 
 from collections.abc import Iterator
 

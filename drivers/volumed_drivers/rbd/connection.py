@@ -18,6 +18,7 @@ from volumed.driver.errors import BackendError, BackendUnreachable
 from volumed_drivers.rbd import bindings, errors
 from volumed_drivers.rbd.bindings import Bindings
 from volumed_drivers.rbd.fence import Fence
+from volumed_drivers.rbd.options import CONNECT_TIMEOUT
 
 #: Connections that were made before a fork; to forget one would be to close it.
 _LEFT_BEHIND: Final[list[object]] = []
@@ -160,7 +161,7 @@ class Connection:
         """All three timeouts, or something hangs for ever; clones of snapshots that need no protection (format 2)."""
         options = self._options
         return {
-            "client_mount_timeout": str(options.rados_connect_timeout),
+            "client_mount_timeout": str(max(0, options.rados_connect_timeout) or CONNECT_TIMEOUT),
             "rados_mon_op_timeout": str(options.rados_mon_op_timeout),
             "rados_osd_op_timeout": str(options.rados_osd_op_timeout),
             "rbd_default_clone_format": "2",

@@ -3,6 +3,7 @@
 Puts the parts together and says in the backend's family what they raise. Knows nothing of status or RPC.
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,10 +36,12 @@ from volumed_drivers.rbd.managing import Managing
 from volumed_drivers.rbd.monitors import monitors
 from volumed_drivers.rbd.names import Marker, is_clone_snapshot, snapshot_name, volume_name
 from volumed_drivers.rbd.opened import refuse_if_watched
-from volumed_drivers.rbd.options import OPTIONS
+from volumed_drivers.rbd.options import OPTIONS, WITHOUT_EFFECT
 from volumed_drivers.rbd.register import Register
-from volumed_drivers.rbd.stats import GIB, Stats
+from volumed_drivers.rbd.stats import GIB, Figures, Stats
 from volumed_drivers.rbd.trash import Trash
+
+LOG = logging.getLogger(__name__)
 
 VERSION = "1.0"
 
@@ -70,6 +73,9 @@ class RbdDriver:
         self._found = Found(self._images, self._trash)
         self._stats = Stats(self._connection, self._headers, self._marker, setup.options.rbd_pool)
         self._storage_id = ""
+        for name, reason in WITHOUT_EFFECT.items():
+            if getattr(setup.options, name) is not None:
+                LOG.warning("[%s] %s has no effect: %s", setup.backend, name, reason)
 
     # --- itself ------------------------------------------------------------------------------------------------------
 
@@ -93,7 +99,9 @@ class RbdDriver:
         self._connection.close()
 
     def check_health(self) -> bool:
-        """There is nothing beside us that could die; who was let in is written in the pool."""
+        """Raise while the pool does not answer; no export is ever lost, for who was let in is written in the pool."""
+        with self._connection.translated(f"pool {self._connection.place}"):
+            self._register.confirm()
         return False
 
     def capabilities(self) -> Capabilities:
@@ -111,18 +119,28 @@ class RbdDriver:
     def _pool_capabilities(self) -> PoolCapabilities:
         with self._connection.translated(f"the figures of pool {self._connection.place}"):
             figures = self._stats.figures()
-        foreign = self._stats.foreign()
         return PoolCapabilities(
             name=self._options.rbd_pool,
             storage_id=self._storage_id,
             total_gib=None if figures.total is None else figures.total / GIB,
             free_gib=None if figures.free is None else figures.free / GIB,
-            foreign_gib=(foreign if figures.total is None else min(foreign, figures.total)) / GIB,
+            foreign_gib=self._foreign(figures) / GIB,
             reserved_percentage=self._options.reserved_percentage,
             max_over_subscription_ratio=self._options.max_over_subscription_ratio,
             thin_provisioning=True,
             features={"namespace": self._options.rbd_namespace},
         )
+
+    def _foreign(self, figures: Figures) -> float:
+        """Bytes that others have of the pool's promises, and not of its bytes: theirs are thin, as ours are.
+
+        What they have stored is no longer free. The scheduler takes this off before the ratio, so it is divided by it:
+        the ceiling is then all that the pool may promise, less what they promise.
+        """
+        if self._options.rbd_exclusive_cinder_pool:
+            return 0.0
+        foreign = float(self._stats.promised_by_others() / self._options.max_over_subscription_ratio)
+        return foreign if figures.total is None else min(foreign, figures.total)
 
     # --- volumes -----------------------------------------------------------------------------------------------------
 
@@ -164,9 +182,9 @@ class RbdDriver:
         elif intent is None and found is not None:
             raise self._images.foreign(volume_id)
         else:
+            left = [entry.image_id for entry in self._trash.finish(volume_id)]
             if intent is not None:
                 self._images.discard(volume_id, intent)
-            left = [entry.image_id for entry in self._trash.entries(volume_id)]
         if intent is not None:
             self._register.forget_intent(volume_id)
         return left
@@ -206,7 +224,7 @@ class RbdDriver:
 
     def revert(self, volume: VolumeRef, snapshot: SnapshotRef, progress: Progress) -> Facts:
         with self._changing(volume):
-            self._images.revert(volume.id, snapshot_name(snapshot.id), volume.size * GIB)
+            self._images.revert(volume.id, snapshot_name(snapshot.id), volume.size * GIB, progress)
         return {}
 
     def delete_snapshot(self, snapshot: SnapshotRef) -> None:

@@ -43,6 +43,11 @@ def is_full(error: Exception) -> bool:
     return number(error) in _FULL
 
 
+def is_half_moved(error: Exception) -> bool:
+    """librbd's word for an image that is on its way into the trash, or out of it, since somebody was interrupted."""
+    return number(error) == errno.EUCLEAN
+
+
 def is_forbidden(error: Exception) -> bool:
     """The key has no right to it."""
     return number(error) in _REFUSED

@@ -4,14 +4,22 @@ Places are spelled as Ceph's commands spell them: ``pool/image``, ``pool/image@s
 ``pool/trash/ID``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from volumed.driver.errors import BackendBusy, BackendInvalid
 from volumed.driver.interface import Leftover, unwatched
 from volumed_drivers.rbd.headers import Header
 from volumed_drivers.rbd.images import Images
-from volumed_drivers.rbd.names import VOLUME, id_of_snapshot, is_clone_snapshot, volume_name
+from volumed_drivers.rbd.names import (
+    VOLUME,
+    clone_snapshot_name,
+    id_of_clone_snapshot,
+    id_of_snapshot,
+    is_clone_snapshot,
+    snapshot_name,
+    volume_name,
+)
 from volumed_drivers.rbd.opened import refuse_if_watched
 from volumed_drivers.rbd.trash import Entry, Trash
 
@@ -26,17 +34,18 @@ class Found:
     def data(self) -> Iterator[Leftover]:
         """Volumes, snapshots and what is left of others: half-made ones and those in the trash."""
         self.images.register.confirm()
-        half_made = set(self.images.register.intents())
+        making = frozenset(self.images.register.intents())
+        half_made = set(making)
         for name, header in self.images.headers.all():
             volume_id = header.metadata.get(VOLUME, "")
             if name == volume_name(volume_id or "-"):
                 half_made.discard(volume_id)  # whole, whoever made it
                 if self.images.marker.is_ours(header.metadata):
-                    yield from self._image(volume_id, header)
+                    yield from self._image(volume_id, header, making)
         for volume_id in sorted(half_made):
             yield Leftover("temporary", volume_id, self._place(volume_name(volume_id)), "made in part")
         for entry in self.trash.entries():
-            detail = f"{entry.name} in the trash, {entry.header.size} bytes"
+            detail = f"{entry.name} in the trash, {entry.size} bytes"
             yield Leftover("remains", entry.volume_id, self._place(f"trash/{entry.image_id}"), detail)
 
     def remove(self, left: Leftover) -> None:
@@ -50,12 +59,14 @@ class Found:
             self._remove_snapshot(left.id, place)
         elif left.kind == "remains" and place.startswith("trash/"):
             self._remove_trashed(left.id, place.removeprefix("trash/"))
+        elif left.kind == "temporary" and "@" in place:
+            self._remove_clone_snapshot(left.id, place)
         elif left.kind == "temporary":
             self._remove_half_made(left.id)
         else:
             raise self._strange(left)
 
-    def _image(self, volume_id: str, header: Header) -> Iterator[Leftover]:
+    def _image(self, volume_id: str, header: Header, making: Set[str]) -> Iterator[Leftover]:
         name = volume_name(volume_id)
         detail, size = f"{header.size} bytes", header.size
         if (lost := self.images.headers.lost_parent(header)) is not None:
@@ -65,6 +76,8 @@ class Found:
             place = self._place(f"{name}@{entry.name}")
             if (snapshot_id := id_of_snapshot(entry.name)) is not None:
                 yield Leftover("snapshot", snapshot_id, place, f"{entry.size} bytes", entry.size)
+            elif (clone_id := id_of_clone_snapshot(entry.name)) is not None and clone_id not in making:
+                yield Leftover("temporary", clone_id, place, f"taken for volume {clone_id}, which nobody is making")
 
     def _remove_volume(self, volume_id: str) -> None:
         found = self.images.whole(volume_id)
@@ -80,9 +93,17 @@ class Found:
         self._remove_trashed(volume_id, found.image_id)
 
     def _remove_snapshot(self, snapshot_id: str, place: str) -> None:
+        if place.endswith(f"@{snapshot_name(snapshot_id)}"):
+            self._remove_from_ours(place)
+
+    def _remove_clone_snapshot(self, volume_id: str, place: str) -> None:
+        if place.endswith(f"@{clone_snapshot_name(volume_id)}") and self.images.register.intent(volume_id) is None:
+            self._remove_from_ours(place)
+
+    def _remove_from_ours(self, place: str) -> None:
         image, _, name = place.partition("@")
         found = self.images.headers.find(image)
-        if id_of_snapshot(name) == snapshot_id and found is not None and self.images.marker.is_ours(found.metadata):
+        if found is not None and self.images.marker.is_ours(found.metadata):
             self.images.remove_snapshot_of(found, name)
 
     def _remove_trashed(self, volume_id: str, image_id: str) -> None:

@@ -1,10 +1,12 @@
 """What the pool's own objects say of images, read without opening one: a hundredth of the cost of ``rbd du``.
 
-Knows the on-disk layout of format 2 (``rbd_id.NAME``, ``rbd_header.ID``); changes nothing but an image's metadata.
+Knows the on-disk layout of format 2 (``rbd_id.NAME``, ``rbd_header.ID``, ``rbd_directory``); changes nothing but an
+image's metadata, and a name that librbd was killed in the change of.
 """
 
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +22,9 @@ _MOST: Final = 4096
 _METADATA: Final = "metadata_"
 _SNAPSHOT: Final = "snapshot_"
 _PARENT: Final = "parent"
+
+#: The pool's directory: under ``name_NAME`` the id of each image, under ``id_ID`` its name.
+_DIRECTORY: Final = "rbd_directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,35 @@ class Headers:
             return _text(self._connection.ioctx.read(f"rbd_id.{name}", _MOST), 0)[0]
         except self._connection.modules.rados.ObjectNotFound:
             return None
+
+    def remove_id(self, name: str) -> None:
+        """Have the name lead nowhere; an absent one is fine."""
+        with suppress(self._connection.modules.rados.ObjectNotFound):
+            self._connection.ioctx.remove_object(f"rbd_id.{name}")
+
+    def listed_id(self, name: str) -> str | None:
+        """The id that the pool's directory has for the name: it comes after ``id_of``, and goes after it."""
+        return self._listed(f"name_{name}")
+
+    def name_of(self, image_id: str) -> str | None:
+        """What the pool's directory calls the image; None where it has none with this id, as in the trash."""
+        return self._listed(f"id_{image_id}")
+
+    def set_name(self, image_id: str, name: str, wanted: str) -> None:
+        """Have the directory call the image so; the same request that librbd makes (cls_rbd, ``dir_rename_image``)."""
+        request = _spelled(name) + _spelled(wanted) + _spelled(image_id)
+        self._connection.ioctx.execute(_DIRECTORY, "rbd", "dir_rename_image", request)
+
+    def _listed(self, key: str) -> str | None:
+        ioctx = self._connection.ioctx
+        with self._connection.modules.rados.ReadOpCtx() as operation:
+            entries, _ = ioctx.get_omap_vals_by_keys(operation, (key,))
+            try:
+                ioctx.operate_read_op(operation, _DIRECTORY)
+            except self._connection.modules.rados.ObjectNotFound:
+                return None
+            found = dict(entries)
+        return _text(found[key], 0)[0] if key in found else None
 
     def read(self, image_id: str) -> Header | None:
         """The header of the image with this id, in the trash too."""

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
-from volumed.driver.errors import BackendBusy, BackendFull, BackendInvalid, BackendNotFound
-from volumed_drivers.rbd import errors
+from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendNotFound
+from volumed.driver.interface import Progress
+from volumed_drivers.rbd import errors, signs
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import Header, Headers
 from volumed_drivers.rbd.names import Marker, clone_snapshot_name, volume_name
-from volumed_drivers.rbd.opened import opened
+from volumed_drivers.rbd.opened import opened, refuse_if_watched
 from volumed_drivers.rbd.register import Register
+from volumed_drivers.rbd.relay import Relay
+from volumed_drivers.rbd.renaming import Renaming
 
 #: Names of clones that a refusal quotes.
 MOST_QUOTED: Final = 5
@@ -30,6 +33,10 @@ class Images:
     register: Register
     marker: Marker
     order: int
+
+    @property
+    def renaming(self) -> Renaming:
+        return Renaming(self.connection, self.headers)
 
     def find(self, name: str) -> Header | None:
         """The image that is called so; None only where the pool is there, and has none."""
@@ -80,7 +87,7 @@ class Images:
         snapshot = clone_snapshot_name(volume_id)
 
         def make() -> str | None:
-            self.take_snapshot(source_id, snapshot)
+            self.take_snapshot(source_id, snapshot)  # a retry goes on with the first attempt's: data of that moment
             image_id = self._clone(volume_id, source_id, snapshot, size)
             self.remove_snapshot(source_id, snapshot)
             return image_id
@@ -128,16 +135,21 @@ class Images:
                     raise self.full_if_missing(name, error) from error
         crash_point("rbd.remove_snapshot.after")
 
-    def revert(self, volume_id: str, name: str, size: int) -> None:
-        """Make the image's data the snapshot's; it stays ``size`` bytes large. ``BackendNotFound``."""
-        found = self.needed(volume_id)
+    def revert(self, volume_id: str, name: str, size: int, progress: Progress) -> None:
+        """Make the image's data the snapshot's; it stays ``size`` bytes large. ``BackendNotFound``, ``BackendBusy``.
+
+        librbd tells nothing of it; the progress is told that nothing is done for as long as the pool answers meanwhile.
+        """
+        found, relay = self.needed(volume_id), Relay(progress)
         if found.snapshot(name) is None:
             raise BackendNotFound(what=name.replace("-", " ", 1), backend=self.connection.backend)
+        refuse_if_watched(self.connection, f"volume {volume_id}", found.image_id)
         crash_point("rbd.revert.before")
         with opened(self.connection, image_id=found.image_id) as image:
-            image.rollback_to_snap(name)
+            signs.carry_out(lambda: image.rollback_to_snap(name), self.is_answered, relay, size)
         crash_point("rbd.revert.after")
         self.extend(volume_id, size)
+        relay.settle()
 
     def discard(self, volume_id: str, intent: Mapping[str, str]) -> None:
         """Remove what was left half-made of the volume, with the snapshot that was taken for it.
@@ -169,6 +181,14 @@ class Images:
             what=f"image {self.connection.place}/{volume_name(volume_id)}",
             reason=f"it is there without the mark of volume {volume_id}, so somebody else made it",
         )
+
+    def is_answered(self) -> bool:
+        """Whether the pool answers now."""
+        try:
+            self.register.confirm()
+        except (BackendError, self.connection.modules.rados.Error):
+            return False
+        return True
 
     def _make(
         self,
@@ -227,7 +247,13 @@ class Images:
     def _clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> str | None:
         ioctx, name = self.connection.ioctx, volume_name(volume_id)
         crash_point("rbd.clone.before")
-        self._rbd.clone(ioctx, volume_name(source_id), snapshot, ioctx, name, order=self.order)
+        try:
+            self._rbd.clone(ioctx, volume_name(source_id), snapshot, ioctx, name, order=self.order)
+        except self._rbd_error as error:
+            source = self.find(volume_name(source_id))
+            if errors.is_missing(error) and source is not None and source.snapshot(snapshot) is not None:
+                raise self.full_if_missing(snapshot, error) from error
+            raise
         crash_point("rbd.clone.after")
         made = self.headers.find(name)
         if made is None:

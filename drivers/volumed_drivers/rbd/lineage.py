@@ -17,7 +17,7 @@ from volumed_drivers.rbd.relay import Relay
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """``deepest``: clones upon clones that an image may rest on; 0: any number. ``from_snapshots``: none at all there.
+    """``deepest``: clones upon clones that an image may rest on. ``from_snapshots``: none at all there.
 
     Raises as Ceph's modules do, and the family.
     """
@@ -33,7 +33,7 @@ class Lineage:
             return False
         if self.from_snapshots and id_of_snapshot(parent["snap_name"]) is not None:
             return True
-        return self.deepest > 0 and self._is_deeper(parent, self.deepest)
+        return self._is_deeper(parent, self.deepest)
 
     def flatten(self, volume_id: str, progress: Progress) -> None:
         """Copy what the image has of its parent; an independent one is fine, and a part is as good as none."""

@@ -19,6 +19,7 @@ from volumed_drivers.rbd.names import (
     DEPLOYMENT,
     VOLUME,
     id_of_snapshot,
+    is_called_as_ours,
     is_clone_snapshot,
     snapshot_name,
     volume_name,
@@ -71,8 +72,11 @@ class Managing:
         if self.images.whole(volume_id) is not None:
             return
         final = volume_name(volume_id)
-        if self.images.register.former(volume_id) is None or self.images.find(final) is None:
+        former, found = self.images.register.former(volume_id), self.images.find(final)
+        if former is None or found is None:
             self._rename(volume_id, self._named(reference), size)
+        else:
+            self._call(found.image_id, former["name"], final)
         found = self.images.find(final)
         if found is None:
             raise BackendNotFound(what=f"volume {volume_id}", backend=self._backend)
@@ -122,7 +126,7 @@ class Managing:
             raise self._wrong(name, f"it has {_gib(found.size)} GiB, and {size} were asked for")
         refuse_if_watched(self.images.connection, f"image {name}", found.image_id)
         self.images.register.note_former(volume_id, {"name": name, "size": found.size})
-        self._call(name, volume_name(volume_id))
+        self._call(found.image_id, name, volume_name(volume_id))
 
     def _give(self, found: Header, final: str, former: Any) -> None:
         refuse_if_watched(self.images.connection, f"image {final}", found.image_id)
@@ -132,18 +136,16 @@ class Managing:
         for key in (VOLUME, BACKEND, DEPLOYMENT):
             self.images.headers.remove_metadata(found.image_id, key)
         crash_point("rbd.unmark.after")
-        self._call(final, former["name"])
+        self._call(found.image_id, final, former["name"])
 
-    def _call(self, name: str, wanted: str) -> None:
-        rbd = self.images.connection.modules.rbd
-        crash_point("rbd.rename.before")
+    def _call(self, image_id: str, name: str, wanted: str) -> None:
+        """One that is called so already is fine."""
         try:
-            rbd.RBD().rename(self.images.connection.ioctx, name, wanted)
-        except rbd.Error as error:
+            self.images.renaming.rename(image_id, name, wanted)
+        except self.images.connection.modules.rbd.Error as error:
             if errors.is_there(error):
                 raise self._wrong(name, f"it cannot be called {wanted}: another image is") from error
             raise
-        crash_point("rbd.rename.after")
 
     def _rename_snapshot(self, found: Header, name: str, wanted: str) -> None:
         crash_point("rbd.rename_snapshot.before")
@@ -203,7 +205,7 @@ class Managing:
             return f"it belongs to backend {metadata.get(BACKEND)} of deployment {metadata[DEPLOYMENT]}"
         if "/" in name or "@" in name:
             return "its name cannot be told from a namespace's or a snapshot's"
-        taken = [entry.name for entry in header.user_snapshots if id_of_snapshot(entry.name) is not None]
+        taken = [entry.name for entry in header.user_snapshots if is_called_as_ours(entry.name)]
         if taken:
             return f"it has snapshots with names as ours are; rename them first (rbd snap rename): {', '.join(taken)}"
         return "it is empty" if header.size == 0 else None

@@ -37,8 +37,18 @@ def id_of_snapshot(name: str) -> str | None:
     return name.removeprefix("snapshot-") if name.startswith("snapshot-") else None
 
 
+def id_of_clone_snapshot(name: str) -> str | None:
+    """The id of the volume that is cloned from the snapshot; None where it is none of those."""
+    return name.removeprefix("clone-") if name.startswith("clone-") else None
+
+
 def is_clone_snapshot(name: str) -> bool:
-    return name.startswith("clone-")
+    return id_of_clone_snapshot(name) is not None
+
+
+def is_called_as_ours(snapshot: str) -> bool:
+    """Whether nothing would tell the snapshot from one of volumed's."""
+    return id_of_snapshot(snapshot) is not None or is_clone_snapshot(snapshot)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Stats:
         self._marker = marker
         self._pool = pool
         self._guard = threading.Lock()
-        self._foreign = 0
+        self._promised = 0
         self._sweep_after = 0.0
         self._sweeping = False
 
@@ -53,12 +53,15 @@ class Stats:
             return Figures(None, None)
         stored, free = int(found["stats"]["stored"]), int(found["stats"]["max_avail"])
         total = stored + free
-        quota = self._quota()
-        if quota:
-            total, free = min(total, quota), min(free, max(0, quota - stored))
+        quota = self._connection.ask("osd pool get-quota", pool=self._pool)
+        most, most_objects = int(quota["quota_max_bytes"]), int(quota["quota_max_objects"])  # 0: none
+        if most:
+            total, free = min(total, most), min(free, max(0, most - stored))
+        if most_objects and int(found["stats"]["objects"]) >= most_objects:
+            free = 0
         return Figures(max(total, free), free)
 
-    def foreign(self) -> int:
+    def promised_by_others(self) -> int:
         """Bytes that the images of this namespace promise of which no row knows, as the last sweep over headers found.
 
         A sweep is made now and then, beside whoever asks; 0 before the first one ended.
@@ -67,13 +70,13 @@ class Stats:
             if not self._sweeping and time.monotonic() >= self._sweep_after:
                 self._sweeping = True
                 threading.Thread(target=self._sweep, name=f"sizes of {self._pool}", daemon=True).start()
-            return self._foreign
+            return self._promised
 
     def _sweep(self) -> None:
         began = time.monotonic()
         try:
             with self._connection.translated(f"the images of pool {self._pool}"):
-                self._foreign = sum(
+                self._promised = sum(
                     self._foreign_size(header.metadata, header.size) for _, header in self._headers.all()
                 )
         except BackendError as error:
@@ -86,7 +89,3 @@ class Stats:
 
     def _foreign_size(self, metadata: Any, size: int) -> int:
         return 0 if self._marker.is_counted(metadata) else size
-
-    def _quota(self) -> int:
-        """Bytes; 0: none."""
-        return int(self._connection.ask("osd pool get-quota", pool=self._pool)["quota_max_bytes"])

@@ -15,6 +15,7 @@ from volumed.driver.interface import VolumeRef
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
 
 VOLUME = VolumeRef("v", 1, "pool")
+COPY = VolumeRef("c", 1, "pool")
 
 
 @pytest.fixture
@@ -74,23 +75,23 @@ def test_a_connection_that_is_given_up_in_the_middle_of_a_call_serves_it_to_its_
     driver.do_setup()
     driver.create(VOLUME)
     usual = len(threads() - threads_before)
-    purged, told = threading.Event(), threading.Event()
+    driver.create_from_volume(COPY, VOLUME, lambda done, total: None)
+    flattened, told = threading.Event(), threading.Event()
 
     def progress(done: int, total: int) -> None:
         told.set()
-        purged.wait(30)
+        flattened.wait(30)
 
-    driver.delete(VOLUME)
-    purge = threading.Thread(target=lambda: driver.purge(VOLUME, progress))
-    purge.start()
+    flatten = threading.Thread(target=lambda: driver.flatten(COPY, progress))
+    flatten.start()
     assert told.wait(30)
     first = threads()
     driver.close()
-    assert not driver.has_volume(VOLUME)
+    assert driver.has_volume(VOLUME)
     assert first <= threads()
-    purged.set()
-    purge.join(30)
-    assert not purge.is_alive()
+    flattened.set()
+    flatten.join(30)
+    assert not flatten.is_alive()
     until(lambda: len(threads() - threads_before) <= usual)
     driver.close()
     until(lambda: threads() <= threads_before)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.functional.rbd.conftest import configuration
+from tests.lab.nursery import forked_daemon
 from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendUnreachable
 from volumed.driver.interface import Driver, Leftover, Owner, SnapshotRef, VolumeRef, unwatched
 from volumed.model import crash_points
@@ -142,6 +144,16 @@ def snapshot(driver: Any) -> None:
     driver.create_snapshot(SNAPSHOT, False, unwatched)
 
 
+def clone(driver: Any) -> None:
+    snapshot(driver)
+    driver.create_from_snapshot(COPY, SNAPSHOT, unwatched)
+
+
+def deleted(driver: Any) -> None:
+    driver.create(VOLUME)
+    driver.delete(VOLUME)
+
+
 CALLS: list[tuple[str, Callable[[Any], None], Callable[[Any], object], str]] = [
     ("create", nothing, lambda d: d.create(VOLUME), "rbd.create.before"),
     ("extend", volume, lambda d: d.extend(VOLUME, 2), "rbd.resize.before"),
@@ -150,6 +162,10 @@ CALLS: list[tuple[str, Callable[[Any], None], Callable[[Any], object], str]] = [
     ("copy", volume, lambda d: d.create_from_volume(COPY, VOLUME, unwatched), "rbd.clone.before"),
     ("delete snapshot", snapshot, lambda d: d.delete_snapshot(SNAPSHOT), "rbd.remove_snapshot.before"),
     ("delete", volume, lambda d: d.delete(VOLUME), "rbd.trash.before"),
+    ("revert", snapshot, lambda d: d.revert(VOLUME, SNAPSHOT, unwatched), "rbd.revert.before"),
+    ("flatten", clone, lambda d: d.flatten(COPY, unwatched), "rbd.flatten.before"),
+    ("purge", deleted, lambda d: d.purge(VOLUME, unwatched), "rbd.purge.before"),
+    ("attach", volume, lambda d: d.ensure_export(VOLUME, [access_of("vm")]), "rbd.let_in.before"),
 ]
 
 
@@ -158,7 +174,7 @@ CALLS: list[tuple[str, Callable[[Any], None], Callable[[Any], object], str]] = [
     [pytest.param(prepare, call, point, id=name) for name, prepare, call, point in CALLS],
 )
 def test_an_osd_that_falls_silent_makes_an_error_and_the_repeat_ends_well(
-    cluster: Any, driver: Any, prepare: Callable[[Any], None], call: Callable[[Any], object], point: str
+    cluster: Any, backend: Any, driver: Any, prepare: Callable[[Any], None], call: Callable[[Any], object], point: str
 ) -> None:
     prepare(driver)
     try:
@@ -169,7 +185,16 @@ def test_an_osd_that_falls_silent_makes_an_error_and_the_repeat_ends_well(
     assert isinstance(raised, BackendError), raised
     until_it_works(lambda: call(driver))
     clear(driver)
+    assert_is_empty(backend, driver)
+
+
+def assert_is_empty(backend: Any, driver: Any) -> None:
+    """Neither the driver's audit nor whoever looks into the pool finds anything."""
+    from tests.lab.ceph import interrupted
+
     assert not driver.audit()
+    with pool_of(backend) as ioctx:
+        assert not interrupted.left(ioctx)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +237,7 @@ def test_an_osd_that_falls_silent_while_an_image_is_open_makes_an_error_too(
 
 def clear(driver: Any) -> None:
     """Delete and purge everything, once whoever died is known to be dead."""
+    driver.remove_export(VOLUME)
     driver.delete_snapshot(SNAPSHOT)
     for each in (COPY, VOLUME):
         until_it_works(lambda each=each: driver.delete(each))
@@ -230,6 +256,43 @@ def test_a_monitor_that_falls_silent_stops_no_data_and_is_said_to_be_away(cluste
     clear(driver)
 
 
+def test_a_backend_is_not_healthy_while_its_pool_does_not_answer(cluster: Any, driver: Any) -> None:
+    assert driver.check_health() is False
+    cluster.pause("osd")
+    try:
+        assert isinstance(bounded(driver.check_health), BackendUnreachable)
+    finally:
+        cluster.resume("osd")
+    until_it_works(driver.check_health)
+
+
+def test_a_service_whose_cluster_falls_silent_is_down_until_it_is_back(cluster: Any, client: Any) -> None:
+    more = "".join(f"{name} = {seconds}\n" for name, seconds in TIMEOUTS.items())
+    with forked_daemon(configuration({"ssd": client}, more)) as service, service.session() as rest:
+        rest.make_volume()
+        cluster.pause("osd")
+        try:
+            wait_for_state(rest, "down")
+        finally:
+            cluster.resume("osd")
+        wait_for_state(rest, "up")
+        rest.make_volume()
+        for each in rest.get("/volumes").json()["volumes"]:
+            rest.delete(f"/volumes/{each['id']}")
+            rest.wait_until_gone(f"/volumes/{each['id']}")
+
+
+def wait_for_state(rest: Any, wanted: str) -> None:
+    deadline = time.monotonic() + BOUND
+    while True:
+        services = rest.get("/os-services", params={"binary": "volumed-volume"}).json()["services"]
+        (found,) = [each["state"] for each in services]
+        if found == wanted:
+            return
+        assert time.monotonic() < deadline, services
+        time.sleep(0.2)
+
+
 def test_a_full_pool_takes_nothing_and_lets_go(cluster: Any, client: Any, backend: Any, driver: Any) -> None:
     driver.create(VOLUME)
     access = "anybody"
@@ -241,15 +304,23 @@ def test_a_full_pool_takes_nothing_and_lets_go(cluster: Any, client: Any, backen
     assert not driver.has_volume(COPY)
     free = driver.capabilities().pools[0].free_gib
     assert free == 0
-    raised = bounded(lambda: driver.delete(VOLUME))
-    assert raised is None or isinstance(raised, BackendFull), raised
+    calls: list[Callable[[], object]] = [
+        lambda: driver.create_snapshot(SNAPSHOT, False, unwatched),
+        lambda: driver.create_from_volume(COPY, VOLUME, unwatched),
+        lambda: driver.extend(VOLUME, 2),
+        lambda: driver.delete_snapshot(SNAPSHOT),
+        lambda: driver.delete(VOLUME),
+    ]
+    for call in calls:
+        raised = bounded(call)
+        assert raised is None or isinstance(raised, BackendFull), raised
     cluster.set_quota(client.pool, 0)
     until_it_works(lambda: driver.create(COPY))
     for each in made:
         driver.delete(each)
         driver.purge(each, unwatched)
     clear(driver)
-    assert not driver.audit()
+    assert_is_empty(backend, driver)
 
 
 def until_it_is_full(driver: Any) -> list[VolumeRef]:
@@ -284,6 +355,20 @@ def test_who_holds_an_image_is_named(backend: Any, driver: Any) -> None:
     assert not driver.audit()
 
 
+def test_a_volume_that_somebody_has_open_is_not_reverted(backend: Any, driver: Any) -> None:
+    snapshot(driver)
+    info = driver.connection_info(VOLUME, access_of("vm"))
+    with backend.data.image(info) as image:
+        image.write(b"new", 0)
+        (watcher,) = [found["addr"] for found in image.watchers_list()]
+        with pytest.raises(BackendBusy, match=watcher):
+            driver.revert(VOLUME, SNAPSHOT, unwatched)
+        assert image.read(0, 3) == b"new"
+    driver.revert(VOLUME, SNAPSHOT, unwatched)
+    assert backend.data.has_pattern(info, 0, 0, 3)
+    clear(driver)
+
+
 def test_what_lives_on_a_deleted_volume_is_named_and_the_last_one_frees_it(driver: Any) -> None:
     driver.create(VOLUME)
     driver.create_from_volume(COPY, VOLUME, unwatched)
@@ -307,6 +392,15 @@ def test_a_wrong_key_is_an_error_that_names_the_user_and_the_next_right_one_work
     keyring.write_text(right)
     driver.do_setup()
     driver.create(VOLUME)
+    keyring.write_text(f"[client.{backend.client.user}]\n\tkey = AQAq4wdlAAAAABAAzRZdbpAKpGFtSLR9ZFmZEA==\n")
+    assert driver.has_volume(VOLUME)  # a connection outlives the key's file
+    driver.close()
+    for call in (driver.check_health, lambda: driver.extend(VOLUME, 2)):
+        with pytest.raises(BackendUnreachable, match=f"client.{backend.client.user}"):
+            call()
+    keyring.write_text(right)
+    driver.check_health()
+    driver.extend(VOLUME, 2)
     clear(driver)
 
 
@@ -320,6 +414,7 @@ def test_a_pool_that_is_gone_is_unreachable_and_not_empty(cluster: Any, tmp_path
         lambda: driver.delete(VOLUME),
         driver.audit,
         driver.exports,
+        driver.check_health,
     ]
     for call in calls:
         raised = bounded(call)
@@ -359,7 +454,12 @@ def test_without_the_register_nothing_is_made_and_it_is_not_made_anew(backend: A
     with pool_of(backend) as ioctx:
         register = f"volumed.{backend.owner.deployment}.{backend.setup().service}"
         ioctx.remove_object(register)
-        for call in (lambda: driver.create(COPY), lambda: driver.create_from_volume(COPY, VOLUME, unwatched)):
+        calls: list[Callable[[], object]] = [
+            lambda: driver.create(COPY),
+            lambda: driver.create_from_volume(COPY, VOLUME, unwatched),
+            driver.check_health,
+        ]
+        for call in calls:
             raised = bounded(call)
             assert isinstance(raised, BackendUnreachable), raised
             assert register in str(raised)
@@ -389,21 +489,24 @@ def test_what_librbd_was_killed_in_the_removal_of_is_made_again(backend: Any, dr
         assert not [key for key in keys(ioctx) if image_id in key]
 
 
-def test_an_image_whose_snapshots_are_called_as_ours_is_managed_once_they_are_renamed(client: Any, driver: Any) -> None:
-    """As Cinder's are: nothing would tell them from a snapshot of ours that no row knows."""
+@pytest.mark.parametrize("name", ["snapshot-theirs", "clone-theirs"])
+def test_an_image_whose_snapshots_are_called_as_ours_is_managed_once_they_are_renamed(
+    client: Any, driver: Any, name: str
+) -> None:
+    """As Cinder's are: nothing would tell them from a snapshot of ours that no row knows, or that a delete removes."""
     from tests.lab.ceph.cluster import command
 
     rbd = ("rbd", "-c", client.configuration, "--id", client.user, "-p", client.pool)
     command(*rbd, "create", "--size", "1024", "volume-theirs")
-    command(*rbd, "snap", "create", "volume-theirs@snapshot-theirs")
+    command(*rbd, "snap", "create", f"volume-theirs@{name}")
     reference = {"source-name": "volume-theirs"}
-    with pytest.raises(BackendInvalid, match=r"rename them first.*: snapshot-theirs"):
+    with pytest.raises(BackendInvalid, match=rf"rename them first.*: {name}"):
         driver.managed_size(reference)
     with pytest.raises(BackendInvalid, match="rename them first"):
         driver.manage(VOLUME, reference)
     (found,) = driver.manageable_volumes()
     assert not found.safe_to_manage
-    command(*rbd, "snap", "rename", "volume-theirs@snapshot-theirs", "volume-theirs@theirs")
+    command(*rbd, "snap", "rename", f"volume-theirs@{name}", "volume-theirs@theirs")
     driver.manage(VOLUME, reference)
     assert [each.kind for each in driver.audit()] == ["volume"]
     driver.manage_snapshot(SNAPSHOT, {"source-name": "volume-v@theirs"})

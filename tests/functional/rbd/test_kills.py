@@ -61,3 +61,7 @@ def test_killed_anywhere_the_next_start_ends_it(flattening: ForkedDaemon, pools:
         ground.settled()
     wait_until_empty(client)
     assert_is_clean(service)
+    with ground.pool() as ioctx:
+        from tests.lab.ceph import interrupted
+
+        assert not interrupted.left(ioctx)

@@ -9,8 +9,13 @@ import pytest
 
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Access, SnapshotRef, VolumeRef, unwatched
+from volumed_drivers.rbd import signs
 
-pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
+pytestmark = [
+    pytest.mark.part("ceph"),
+    pytest.mark.part("qemu-io"),
+    pytest.mark.embedded_only("it is about the driver alone"),
+]
 
 MIB = 1024**2
 
@@ -81,6 +86,8 @@ def test_a_volume_from_a_snapshot_is_flattened_where_that_is_asked_for(client: A
     assert asked.wants_flatten(volume(1))
     assert not asked.wants_flatten(volume(2))
     assert not set_up(backend(client, tmp_path)).wants_flatten(volume(1))
+    no_clones = set_up(backend(client, tmp_path, rbd_max_clone_depth=0))
+    assert [no_clones.wants_flatten(volume(number)) for number in range(3)] == [False, True, True]
     asked.delete_snapshot(snapshot)
     purge_all(asked, [volume(0), volume(1), volume(2)])
 
@@ -105,6 +112,56 @@ def test_a_volume_that_has_grown_since_its_snapshot_is_reverted_and_stays_so_lar
     assert driver.has_snapshot(snapshot)
     driver.delete_snapshot(snapshot)
     purge_all(driver, [grown])
+
+
+def test_a_long_revert_gives_signs_of_life_and_is_not_stopped(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "INTERVAL", 0.002)
+    lab = backend(client, tmp_path)
+    driver, large = set_up(lab), VolumeRef("large", 256, "pool")
+    snapshot = SnapshotRef("of-large", large, 256)
+    driver.create(large)
+    info = driver.connection_info(large, ANYBODY)
+    lab.data.write_pattern(info, 1, 0, MIB)
+    driver.create_snapshot(snapshot, False, unwatched)
+    lab.data.write_pattern(info, 2, 0, MIB)
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        driver.revert(large, snapshot, stop)
+    assert told == [(0, 256 * 1024 * MIB)]
+    assert lab.data.has_pattern(info, 1, 0, MIB)
+    driver.delete_snapshot(snapshot)
+    purge_all(driver, [large])
+
+
+class Stopped(Exception):
+    """As a service that ends stops what it can."""
+
+
+def test_what_a_virtual_machine_reads_is_the_same_after_a_revert_and_a_flatten(client: Any, tmp_path: Path) -> None:
+    from tests.lab.ceph.data_paths import QemuIo
+
+    lab = backend(client, tmp_path)
+    driver, machine = set_up(lab), QemuIo(client.configuration)
+    snapshot = SnapshotRef("of-level-0", volume(0), 1)
+    driver.create(volume(0))
+    source = driver.connection_info(volume(0), ANYBODY)
+    machine.write_pattern(source, 1, 8 * MIB, MIB)
+    driver.create_snapshot(snapshot, False, unwatched)
+    machine.write_pattern(source, 2, 8 * MIB, MIB)
+    driver.create_from_volume(volume(1), volume(0), unwatched)
+    driver.revert(volume(0), snapshot, unwatched)
+    driver.flatten(volume(1), unwatched)
+    assert machine.has_pattern(source, 1, 8 * MIB, MIB)
+    assert machine.has_pattern(driver.connection_info(volume(1), ANYBODY), 2, 8 * MIB, MIB)
+    driver.delete_snapshot(snapshot)
+    purge_all(driver, [volume(0), volume(1)])
 
 
 def test_a_clone_whose_parent_is_gone_is_told_refused_and_can_be_deleted(client: Any, tmp_path: Path) -> None:

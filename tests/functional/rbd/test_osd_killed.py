@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.functional.rbd.test_faults import CALLS, at, backend_of, bounded, clear, set_up, until_it_works
+from tests.functional.rbd.test_faults import (
+    CALLS,
+    assert_is_empty,
+    at,
+    backend_of,
+    bounded,
+    clear,
+    set_up,
+    until_it_works,
+)
 from volumed.driver.errors import BackendError
 
 pytestmark = [
@@ -44,7 +53,8 @@ def test_a_killed_osd_makes_an_error_and_the_repeat_ends_well(
     call: Callable[[Any], object],
     point: str,
 ) -> None:
-    driver = set_up(backend_of(client, tmp_path))
+    backend = backend_of(client, tmp_path)
+    driver = set_up(backend)
     prepare(driver)
     try:
         with at(point, cluster.kill_osd):
@@ -54,4 +64,4 @@ def test_a_killed_osd_makes_an_error_and_the_repeat_ends_well(
     assert isinstance(raised, BackendError), raised
     until_it_works(lambda: call(driver))
     clear(driver)
-    assert not driver.audit()
+    assert_is_empty(backend, driver)

@@ -69,9 +69,9 @@ class Cluster:
         command("rbd", "-c", str(self.layout.administrator), "pool", "init", name)
         return self.make_client(name, name)
 
-    def make_client(self, user: str, pool: str) -> Client:
-        """``profile rbd`` on ``pool`` and nothing more."""
-        allowed = f"profile rbd pool={pool}"
+    def make_client(self, user: str, pool: str, namespace: str | None = None) -> Client:
+        """``profile rbd`` on ``pool``, or on a namespace of it, and nothing more."""
+        allowed = f"profile rbd pool={pool}" + (f" namespace={namespace}" if namespace else "")
         told = self.ask("auth", "get-or-create", f"client.{user}", "mon", "profile rbd", "osd", allowed, "mgr", allowed)
         configuration = self.layout.write_client(user, told[0]["key"])
         return Client(user, str(configuration), pool)
