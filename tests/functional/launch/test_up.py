@@ -111,7 +111,7 @@ def test_a_folder_that_is_no_use_is_named(tmp_path: Path) -> None:
         ("[DEFAULT]\nenabled_backend = file\n", "[DEFAULT] enabled_backend: there is no such option; did you mean"),
         ("[apy]\nworkers = 1\n", "[apy]: there is no such group; did you mean api?"),
         ("[file]\nfile_pool = /x\n", "[file] file_pool: there is no such option; did you mean file_pool_path?"),
-        ("[api]\nworkers = many\n", "[api] workers: invalid literal"),
+        ("[api]\nworkers = many\n", "[api] workers: 'many' is not a number from 1 on"),
         ("[file]\nvolume_driver = floppy\n", "volume_driver: 'floppy' is not installed; known are: file"),
         ("[file]\ntarget_helper = floppy\n", "[file] target_helper: 'floppy' is not installed"),
         ("no assignment\n", "No ':' or '=' found in assignment"),
