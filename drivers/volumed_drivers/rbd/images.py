@@ -227,10 +227,15 @@ class Images:
         return is_whole
 
     def _made(self, volume_id: str, make: Callable[[], str | None]) -> str | None:
-        """By ``make``, and again where the name is taken by what librbd was killed in the removal of: it has no id."""
+        """By ``make``, and again where the name is taken by what librbd was killed in the removal of: it has no id.
+
+        And where librbd has drawn the id of another image, which it takes back: it draws 32 bits.
+        """
         try:
             return make()
         except self._rbd_error as error:
+            if errors.is_drawn_twice(error):
+                return make()
             if not errors.is_there(error):
                 raise
             if self.headers.id_of(volume_name(volume_id)) is not None:

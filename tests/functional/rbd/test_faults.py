@@ -1,5 +1,6 @@
 """What goes wrong on a cluster and what the driver makes of it: bounded in time, a declared error, nothing left."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -487,6 +488,28 @@ def test_what_librbd_was_killed_in_the_removal_of_is_made_again(backend: Any, dr
         assert driver.has_volume(VOLUME)
         clear(driver)
         assert not [key for key in keys(ioctx) if image_id in key]
+
+
+def test_an_id_that_librbd_has_drawn_twice_is_drawn_again(
+    backend: Any, driver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among many images it happens: the id is 32 random bits."""
+    import rbd
+
+    drawn = []
+
+    class Drawing(rbd.RBD):
+        def create(self, *options: Any, **more: Any) -> None:
+            drawn.append(options)
+            if len(drawn) == 1:
+                raise rbd.OSError("error creating image", errno.EBADF)
+            super().create(*options, **more)
+
+    monkeypatch.setattr(rbd, "RBD", Drawing)
+    driver.create(VOLUME)
+    assert driver.has_volume(VOLUME)
+    assert len(drawn) == 2
+    clear(driver)
 
 
 @pytest.mark.parametrize("name", ["snapshot-theirs", "clone-theirs"])
