@@ -29,6 +29,8 @@ ADDRESS = "127.0.0.1:8776"
 
 INITIATOR = Path("/etc/iscsi/initiatorname.iscsi")
 
+BACKEND = "node"
+
 CONFIGURATION = """\
 [DEFAULT]
 enabled_backends = node
@@ -57,7 +59,8 @@ def main() -> None:
     """In the guest."""
     with tempfile.TemporaryDirectory() as folder, volume_group("vg", "/dev/ubda"), served(Path(folder)) as client:
         subprocess.run(["iscsid"], check=True)
-        volume = client.create()
+        client.add_type(BACKEND)
+        volume = client.create(BACKEND)
         client.wait(f"/volumes/{volume}")
         rounds = [attached(client, volume) for _ in range(ROUNDS)]
         client.ask("DELETE", f"/volumes/{volume}")
