@@ -355,6 +355,9 @@ class Target(Protocol):
     #: ``iSCSI`` and the like, for the capabilities.
     storage_protocol: str
 
+    #: Whether an open session sees that its volume has grown.
+    shows_growth: bool
+
     def setup(self) -> None:
         """Start or adopt the target daemon. Raises ``BackendUnreachable`` naming the missing package."""
 

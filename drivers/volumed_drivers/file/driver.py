@@ -41,7 +41,6 @@ from volumed.driver.registry import Setup, load_target
 from volumed_drivers.file import managing
 from volumed_drivers.file.copying import can_reflink, copy_data, reflink
 from volumed_drivers.file.pool import Pool, unlink
-from volumed_drivers.targets.growth import shows_growth
 
 VERSION = "1.0"
 
@@ -93,7 +92,7 @@ class FileDriver:
             storage_protocol=self._target.storage_protocol,
             vendor_name="volumed",
             driver_version=VERSION,
-            online_extend_support=shows_growth(self._target),
+            online_extend_support=self._target.shows_growth,
             multiattach=True,
             snapshot_attached_support=self._reflink,
             pools=(self._pool_capabilities(),),

@@ -37,7 +37,6 @@ from volumed_drivers.lvm.options import OPTIONS, said_in_vain
 from volumed_drivers.lvm.site import Site
 from volumed_drivers.lvm.thick import Thick
 from volumed_drivers.lvm.thin import Thin
-from volumed_drivers.targets.growth import shows_growth
 from volumed_drivers.targets.tgt.target import TgtTarget
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ class LvmDriver:
             storage_protocol=self._target.storage_protocol,
             vendor_name="volumed",
             driver_version=VERSION,
-            online_extend_support=isinstance(self._volumes, Thin) and shows_growth(self._target),
+            online_extend_support=isinstance(self._volumes, Thin) and self._target.shows_growth,
             multiattach=True,
             snapshot_attached_support=True,
             pools=(self._pool_capabilities(self._lvm.known()),),

@@ -20,6 +20,7 @@ class FakeTarget:
     """The ``fake`` target. Its exports survive a restart, as those of a real target daemon do."""
 
     storage_protocol = "fake"
+    shows_growth = True
 
     def __init__(self, setup: Setup) -> None:
         self._backend = setup.backend

@@ -52,6 +52,7 @@ class LioTarget:
     """The ``lio`` target. Its exports are the kernel's: they outlive this service, and end with the node."""
 
     storage_protocol = "iSCSI"
+    shows_growth = True
 
     def __init__(self, setup: Setup, helper: Helper | None = None) -> None:
         options = setup.options

@@ -44,6 +44,7 @@ class TgtTarget:
     """The ``tgt`` target."""
 
     storage_protocol = "iSCSI"
+    shows_growth = False  # only to those who log in anew
 
     def __init__(self, setup: Setup) -> None:
         options = setup.options
