@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from volumed_drivers.rbd.together import Entries, Together
+from volumed_drivers.rbd.together import Change, Together
 
 
 class Slow:
@@ -18,9 +18,9 @@ class Slow:
         self.error: Exception | None = None
         self.together = Together(self._write)
 
-    def _write(self, entries: Entries, waits: bool) -> None:
+    def _write(self, change: Change) -> None:
         is_first = not self.made
-        self.made.append((dict(entries), waits))
+        self.made.append((dict(change.entries), change.waits))
         if is_first:
             self.begun.set()
             assert self.go.wait(30)
@@ -97,3 +97,59 @@ def test_a_failure_is_everybodys_whose_entry_was_in_it_and_the_next_change_is_a_
     slow.error = None
     slow.together.change("d", b"4")
     assert slow.made[-1] == ({"d": b"4"}, True)
+
+
+def test_what_is_left_for_later_goes_with_an_announced_change_or_when_none_is_announced_any_more(slow: Slow) -> None:
+    slow.go.set()
+    slow.together.change("second", b"")
+    slow.made.pop()
+    with slow.together.more_to_come():
+        with slow.together.more_to_come():
+            slow.together.remove_later("a")
+        assert len(slow.made) == 1
+        slow.together.change("b", b"2")
+        slow.together.remove_later("c")
+        assert slow.made[1:] == [({"a": None, "b": b"2"}, True)]
+    assert slow.made[2:] == [({"c": None}, False)]
+    slow.together.remove_later("d")
+    assert slow.made[3:] == [({"d": None}, False)]
+
+
+def test_what_hurries_waits_for_no_announced_change(slow: Slow) -> None:
+    with slow.together.more_to_come():
+        slow.together.remove_later("a")
+        slow.together.remove_soon("b")
+        slow.go.set()
+        deadline = time.monotonic() + 30
+        while len(slow.made) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert slow.made[1:] == [({"a": None, "b": None}, False)]
+        slow.together.remove_soon("c")
+        assert slow.made[2:] == [({"c": None}, False)]
+
+
+def test_what_is_to_be_new_is_told_of_the_change_that_it_is_in_only(slow: Slow) -> None:
+    news: list[tuple[str, ...]] = []
+    together = Together(lambda change: news.append(tuple(sorted(change.new))))
+    together.change("a", b"1", is_new=True)
+    together.change("a", b"2")
+    with together.more_to_come():
+        together.remove_later("b")
+        together.change("b", b"3", is_new=True)
+    assert news == [("a",), (), ("b",)]
+
+
+def test_what_nobody_waits_for_outlives_the_failure_of_anothers_part(slow: Slow) -> None:
+    slow.go.set()
+    slow.together.change("second", b"")
+    slow.made.pop()
+    slow.error = OSError("there already")
+    with slow.together.more_to_come():
+        slow.together.remove_later("a")
+        slow.together.remove_later("b")
+        with pytest.raises(OSError, match="there already"):
+            slow.together.change("c", b"3", is_new=True)
+        slow.error = None
+        slow.together.change("b", b"2")
+    assert slow.made[2:] == [({"a": None, "b": b"2"}, True)]

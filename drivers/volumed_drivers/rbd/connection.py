@@ -24,11 +24,22 @@ from volumed_drivers.rbd.options import CONNECT_TIMEOUT
 _LEFT_BEHIND: Final[list[object]] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+@dataclass(slots=True)
+class Link:
+    """One connection, as it was made: whoever does what belongs together by one client keeps it meanwhile.
+
+    ``features``: of new images, once somebody asked for them.
+    """
+
     process: int
     cluster: Any
     ioctx: Any
+    features: int | None = None
+
+    @property
+    def client(self) -> str:
+        """Its number in the cluster, in hex: the ids of images that it makes begin so."""
+        return f"{self.cluster.get_instance_id():x}"
 
 
 class Connection:
@@ -39,7 +50,7 @@ class Connection:
         self._options = options
         self._fence = fence
         self._guard = threading.Lock()
-        self._held: _Held | None = None
+        self._held: Link | None = None
         self._bindings: Bindings | None = None
 
     @property
@@ -57,11 +68,11 @@ class Connection:
     @property
     def ioctx(self) -> Any:
         """Where the pool is reached. Full pools answer with an error and not with silence (rados.h, FULL_TRY)."""
-        return self._connected().ioctx
+        return self.link.ioctx
 
     @property
     def fsid(self) -> str:
-        return str(self._connected().cluster.get_fsid())
+        return str(self.link.cluster.get_fsid())
 
     def close(self) -> None:
         """Let go of it. It ends when the last call that uses it has ended; the next use makes another."""
@@ -71,7 +82,7 @@ class Connection:
     def ask(self, command: str, **arguments: str) -> Any:
         """A command to the monitors; its answer. Raises as rados does."""
         request = json.dumps({"prefix": command, "format": "json", **arguments})
-        status, answer, complaint = self._connected().cluster.mon_command(request, b"")
+        status, answer, complaint = self.link.cluster.mon_command(request, b"")
         if status:
             raise self.modules.rados.OSError(f"{command}: {complaint}", errno=abs(status))
         return json.loads(answer)
@@ -101,7 +112,7 @@ class Connection:
 
     def _confirm_pool(self) -> None:
         """Raise ``BackendUnreachable`` when the pool or the namespace is gone, or another has its name now."""
-        held, pool, namespace = self._connected(), self._options.rbd_pool, self._options.rbd_namespace
+        held, pool, namespace = self.link, self._options.rbd_pool, self._options.rbd_namespace
         try:
             held.cluster.wait_for_latest_osdmap()
             is_same = held.cluster.pool_exists(pool) and held.cluster.pool_lookup(pool) == held.ioctx.get_pool_id()
@@ -113,7 +124,9 @@ class Connection:
             self.close()
             raise BackendUnreachable(backend=self.backend, reason=f"pool {self.place} is gone")
 
-    def _connected(self) -> _Held:
+    @property
+    def link(self) -> Link:
+        """The connection as it is now."""
         with self._guard:
             held = self._held
             if held is not None and held.process != os.getpid():
@@ -124,7 +137,7 @@ class Connection:
             self._held = held
             return held
 
-    def _connect(self) -> _Held:
+    def _connect(self) -> Link:
         """Raises ``BackendUnreachable`` or ``BackendInvalid``."""
         rados, options = self.modules.rados, self._options
         try:
@@ -150,7 +163,7 @@ class Connection:
             self._fence.enter(self.backend, rados, cluster, ioctx)
         except rados.Error as error:
             raise self._unreachable(f"pool {options.rbd_pool}", error) from error
-        return _Held(os.getpid(), cluster, ioctx)
+        return Link(os.getpid(), cluster, ioctx)
 
     def _unreachable(self, what: str, error: Exception) -> BackendError:
         user = self._options.rbd_user or "admin"
@@ -168,7 +181,7 @@ class Connection:
         }
 
 
-def _in_a_thread_of_its_own(connect: Callable[[], _Held]) -> _Held:
+def _in_a_thread_of_its_own(connect: Callable[[], Link]) -> Link:
     """Connect so that nobody else has the same address.
 
     A client is known by a random number. librados draws it from a generator of the thread, and a fork copies that with

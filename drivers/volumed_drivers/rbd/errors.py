@@ -44,6 +44,11 @@ def is_drawn_twice(error: Exception) -> bool:
     return number(error) == errno.EBADF
 
 
+def is_not_as_compared(error: Exception) -> bool:
+    """A compound request was refused whole, since an entry is not what it was compared with."""
+    return number(error) == errno.ECANCELED
+
+
 def is_full(error: Exception) -> bool:
     return number(error) in _FULL
 

@@ -1,27 +1,31 @@
 """Images and their snapshots: made, grown, cloned, found.
 
 An image is a volume once it has the volume's mark: that comes last. Before the first effect the register knows what is
-about to be made; what it knows and has no mark was left by a kill, is removed, and made again.
+about to be made, and by which client; what has no mark and that client's number was left by a kill, is removed, and
+made again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendNotFound
 from volumed.driver.interface import Progress
-from volumed_drivers.rbd import errors, signs
-from volumed_drivers.rbd.connection import Connection
+from volumed_drivers.rbd import asked_once, errors, signs
+from volumed_drivers.rbd.connection import Connection, Link
 from volumed_drivers.rbd.headers import Header, Headers
 from volumed_drivers.rbd.names import Marker, clone_snapshot_name, volume_name
 from volumed_drivers.rbd.opened import opened, refuse_if_watched
-from volumed_drivers.rbd.register import Register
+from volumed_drivers.rbd.register import Intent, Register
 from volumed_drivers.rbd.relay import Relay
 from volumed_drivers.rbd.renaming import Renaming
 
 #: Names of clones that a refusal quotes.
 MOST_QUOTED: Final = 5
+
+#: Makes an image by that connection; gives its id.
+Make = Callable[[Link], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +66,38 @@ class Images:
     def create(self, volume_id: str, size: int) -> None:
         """An image of ``size`` bytes that reads as zeros."""
 
-        def make() -> str | None:
+        def make(link: Link) -> str | None:
+            told = asked_once.of_new_images(self.connection, link)
             crash_point("rbd.create.before")
-            self._rbd.create(self.connection.ioctx, volume_name(volume_id), size, order=self.order)
+            self._rbd.create(link.ioctx, volume_name(volume_id), size, order=self.order, **told)
             crash_point("rbd.create.after")
             return self.headers.id_of(volume_name(volume_id))
 
-        self._make(volume_id, {}, make)
+        self._make(volume_id, "", make)
 
     def clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> None:
         """A clone of the source's snapshot, grown to ``size`` bytes. ``BackendNotFound``."""
 
-        def make() -> str | None:
-            return self._clone(volume_id, source_id, snapshot, size)
+        def make(link: Link) -> str | None:
+            return self._clone(link, volume_id, source_id, snapshot, size)
 
         def is_there() -> None:
             if self.needed(source_id).snapshot(snapshot) is None:
                 raise BackendNotFound(what=snapshot.replace("-", " ", 1), backend=self.connection.backend)
 
-        self._make(volume_id, {}, make, is_there)
+        self._make(volume_id, "", make, is_there)
 
     def clone_of_volume(self, volume_id: str, source_id: str, size: int) -> None:
         """A clone of the source as it is now, grown to ``size`` bytes. ``BackendNotFound``."""
         snapshot = clone_snapshot_name(volume_id)
 
-        def make() -> str | None:
+        def make(link: Link) -> str | None:
             self.take_snapshot(source_id, snapshot)  # a retry goes on with the first attempt's: data of that moment
-            image_id = self._clone(volume_id, source_id, snapshot, size)
+            image_id = self._clone(link, volume_id, source_id, snapshot, size)
             self.remove_snapshot(source_id, snapshot)
             return image_id
 
-        source = {"image": volume_name(source_id), "snapshot": snapshot}
-        self._make(volume_id, source, make, lambda: self.needed(source_id))
+        self._make(volume_id, volume_name(source_id), make, lambda: self.needed(source_id))
 
     def extend(self, volume_id: str, size: int) -> None:
         """Grow to ``size`` bytes; never shrinks."""
@@ -151,20 +155,28 @@ class Images:
         self.extend(volume_id, size)
         relay.settle()
 
-    def discard(self, volume_id: str, intent: Mapping[str, str]) -> None:
+    def discard(self, volume_id: str, intent: Intent) -> None:
         """Remove what was left half-made of the volume, with the snapshot that was taken for it.
 
-        By the name alone it is not: a service of another node may have made the volume in this pool since.
+        By the name alone it is not: a service of another node may have made the volume in this pool since. Raises
+        ``BackendInvalid`` when the image is one that neither of them made.
         """
-        found = self.headers.find(volume_name(volume_id))
-        if found is None or not self.marker.is_anothers(found.metadata, volume_id):
+        image_id = self.headers.id_of(volume_name(volume_id))
+        is_ours = image_id is None or intent.has_made(image_id)
+        if is_ours:
             crash_point("rbd.discard.before")
             self.remove(volume_name(volume_id))
             crash_point("rbd.discard.after")
-        if intent:
-            source = self.headers.find(intent["image"])
-            if source is not None:
-                self.remove_snapshot_of(source, intent["snapshot"])
+        source = self.headers.find(intent.image) if intent.image else None
+        if source is not None:
+            self.remove_snapshot_of(source, intent.snapshot)
+        if not is_ours and not self._is_anothers(volume_id, image_id):
+            self.register.forget_intent(volume_id)
+            raise self.foreign(volume_id)
+
+    def _is_anothers(self, volume_id: str, image_id: str | None) -> bool:
+        found = None if image_id is None else self.headers.read(image_id)
+        return found is not None and self.marker.is_anothers(found.metadata, volume_id)
 
     def remove(self, name: str) -> None:
         """Remove the image for good, half-made by librbd too; an absent one is fine."""
@@ -190,44 +202,65 @@ class Images:
             return False
         return True
 
-    def _make(
-        self,
-        volume_id: str,
-        intent: Mapping[str, str],
-        make: Callable[[], str | None],
-        check: Callable[[], object] = lambda: None,
-    ) -> None:
+    def _make(self, volume_id: str, source: str, make: Make, check: Callable[[], object] | None = None) -> None:
         """Make the volume unless it is complete: ``make``, once ``check`` raises nothing, gives the image's id."""
-        if self._is_made(volume_id):
-            return
-        check()
-        self.register.intend(volume_id, intent)
-        image_id = self._made(volume_id, make)
-        if image_id is None:
-            raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
-        self.set_mark(volume_id, image_id)
-        self.register.forget_intent(volume_id)
+        link = self.connection.link
+        with self.register.making():
+            intent = Intent([link.client], source, clone_snapshot_name(volume_id) if source else "")
+            begun = self._begun(volume_id, intent, check)
+            if begun is None:
+                return
+            image_id = self._made(volume_id, begun, lambda: make(link))
+            if image_id is None:
+                raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
+            self.set_mark(volume_id, image_id)
+            self.register.forget_intent(volume_id, is_made=True)
 
-    def _is_made(self, volume_id: str) -> bool:
-        """Whether it is complete. What was left half-made is removed; ``BackendInvalid`` where it is somebody else's.
+    def _begun(self, volume_id: str, intent: Intent, check: Callable[[], object] | None) -> Intent | None:
+        """As the register has it from now on; None where the volume is complete.
 
-        A new one, whose name nobody has, costs one request.
+        A new one without a ``check`` costs no look: librbd refuses a name that is taken before it changes anything.
+        """
+        is_first = self.register.intend_first(volume_id, intent)
+        if is_first and check is None:
+            return intent
+        known = intent if is_first else self.register.intent(volume_id)
+        if self._made_before(volume_id, known) is not None:
+            return None
+        try:
+            if check is not None:
+                check()
+        except BaseException:
+            self.register.forget_intent(volume_id)
+            raise
+        if not is_first:
+            intent = intent if known is None else intent.after(known)
+            self.register.intend(volume_id, intent)
+        return intent
+
+    def _made_before(self, volume_id: str, known: Intent | None) -> str | None:
+        """The id of the image if it is complete. What was left half-made is removed.
+
+        ``BackendInvalid`` where it is somebody else's. Where nobody has its name, this costs one request.
         """
         image_id = self.headers.id_of(volume_name(volume_id))
         if image_id is None:
-            return False
-        known, found = self.register.intent(volume_id), self.headers.read(image_id)
-        is_whole = found is not None and self.marker.is_whole(found.metadata, volume_id)
-        if known is not None and is_whole:
-            self.register.forget_intent(volume_id)
-        elif known is not None:
-            self.discard(volume_id, known)
-        elif found is not None and not is_whole:
+            return None
+        found = self.headers.read(image_id)
+        if found is not None and self.marker.is_whole(found.metadata, volume_id):
+            if known is not None:
+                self.register.forget_intent(volume_id)
+            return image_id
+        if found is not None and (known is None or self.marker.is_anothers(found.metadata, volume_id)):
+            if known is not None and not self.marker.is_counted(found.metadata):
+                self.register.forget_intent(volume_id)  # of a service of ours it stays: the delete here knows by it
             raise self.foreign(volume_id)
-        return is_whole
+        if known is not None:
+            self.discard(volume_id, known)
+        return None
 
-    def _made(self, volume_id: str, make: Callable[[], str | None]) -> str | None:
-        """By ``make``, and again where the name is taken by what librbd was killed in the removal of: it has no id.
+    def _made(self, volume_id: str, intent: Intent, make: Callable[[], str | None]) -> str | None:
+        """By ``make``, or before; again where the name is taken by what librbd was killed in the removal of.
 
         And where librbd has drawn the id of another image, which it takes back: it draws 32 bits.
         """
@@ -238,9 +271,10 @@ class Images:
                 return make()
             if not errors.is_there(error):
                 raise
-            if self.headers.id_of(volume_name(volume_id)) is not None:
-                raise self.foreign(volume_id) from error
-        self.discard(volume_id, {})
+        image_id = self._made_before(volume_id, intent)
+        if image_id is not None:
+            return image_id
+        self.discard(volume_id, intent)
         return make()
 
     def set_mark(self, volume_id: str, image_id: str) -> None:
@@ -249,8 +283,8 @@ class Images:
         self.headers.set_metadata(image_id, self.marker.mark(volume_id))
         crash_point("rbd.mark.after")
 
-    def _clone(self, volume_id: str, source_id: str, snapshot: str, size: int) -> str | None:
-        ioctx, name = self.connection.ioctx, volume_name(volume_id)
+    def _clone(self, link: Link, volume_id: str, source_id: str, snapshot: str, size: int) -> str | None:
+        ioctx, name = link.ioctx, volume_name(volume_id)
         crash_point("rbd.clone.before")
         try:
             self._rbd.clone(ioctx, volume_name(source_id), snapshot, ioctx, name, order=self.order)

@@ -13,6 +13,10 @@ from volumed.driver.interface import Owner
 #: The keys of an image's metadata that make up volumed's mark.
 DEPLOYMENT, BACKEND, VOLUME = "volumed.deployment", "volumed.backend", "volumed.volume"
 
+#: Digits of an image's id, and how many of them are drawn at most: before those stands the number of the client that
+#: made it, in hex; of a long one the first digits are cut off. Source: librbd, generate_image_id.
+_ID, _DRAWN = 14, 8
+
 #: librbd would take these for a snapshot or a namespace, or not at all.
 _UNFIT = re.compile(r"[/@\0]")
 
@@ -40,6 +44,11 @@ def id_of_snapshot(name: str) -> str | None:
 def id_of_clone_snapshot(name: str) -> str | None:
     """The id of the volume that is cloned from the snapshot; None where it is none of those."""
     return name.removeprefix("clone-") if name.startswith("clone-") else None
+
+
+def is_made_by(client: str, image_id: str) -> bool:
+    """Whether the image may be one that the client made; ``client`` is its number in hex."""
+    return any((client + image_id[-drawn:])[-_ID:] == image_id for drawn in range(1, _DRAWN + 1))
 
 
 def is_clone_snapshot(name: str) -> bool:

@@ -6,23 +6,49 @@ complete has none.
 
 import errno
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from volumed.driver.crash import crash_point
 from volumed.driver.errors import BackendUnreachable
 from volumed.driver.interface import EVERYBODY, Access, Owner
+from volumed_drivers.rbd import errors
 from volumed_drivers.rbd.connection import Connection
 from volumed_drivers.rbd.headers import omap
-from volumed_drivers.rbd.together import Entries, Together
+from volumed_drivers.rbd.names import is_made_by
+from volumed_drivers.rbd.together import Change, Together
 
 _MAKING: Final = "making/"
 _FORMER: Final = "former/"
 _EXPORT: Final = "export/"
 
+#: Clients that an intent has at most, the last ones.
+_CLIENTS: Final = 16
+
 #: Objects that exist from the start, so that a full pool, which takes no new one, still lets go of images.
 _BESIDE: Final = ("rbd_trash",)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """To make a volume, by the last of ``clients`` (their numbers, in hex); those before have tried, and may be late.
+
+    ``image`` and ``snapshot``: what is taken for it.
+    """
+
+    clients: Sequence[str] = ()
+    image: str = ""
+    snapshot: str = ""
+
+    def has_made(self, image_id: str) -> bool:
+        """Whether one of them has made the image. Builds that named no client had looked before, so it is theirs."""
+        return not self.clients or any(is_made_by(client, image_id) for client in self.clients)
+
+    def after(self, earlier: "Intent") -> "Intent":
+        """The same, by one who comes after those."""
+        return replace(self, clients=[*earlier.clients, *self.clients][-_CLIENTS:])
 
 
 class Register:
@@ -49,23 +75,44 @@ class Register:
         except self._connection.modules.rados.ObjectNotFound as error:
             raise self._gone() from error
 
-    def intend(self, volume_id: str, source: Mapping[str, str]) -> None:
-        """``source``: ``image`` and ``snapshot`` that is taken for it, or nothing."""
-        self._set("rbd.intend", _MAKING + volume_id, dict(source))
+    def intend(self, volume_id: str, intent: Intent) -> None:
+        """Instead of an earlier one."""
+        self._set("rbd.intend", _MAKING + volume_id, asdict(intent))
 
-    def intent(self, volume_id: str) -> Mapping[str, str] | None:
-        """The ``source`` of a volume that is being made; None where none is."""
-        found: Mapping[str, str] | None = self._get(_MAKING + volume_id)
-        return found
+    def intend_first(self, volume_id: str, intent: Intent) -> bool:
+        """The same, unless there is an earlier one; False where there may be: that is for the caller to look at."""
+        try:
+            self._set("rbd.intend", _MAKING + volume_id, asdict(intent), is_new=True)
+        except self._connection.modules.rados.Error as error:
+            if errors.is_not_as_compared(error):
+                return False
+            raise
+        return True
 
-    def asking_intent(self, volume_id: str) -> AbstractContextManager[Callable[[], Mapping[str, str] | None]]:
+    def intent(self, volume_id: str) -> Intent | None:
+        """To make the volume; None where nobody is about to."""
+        with self.asking_intent(volume_id) as answer:
+            return answer()
+
+    @contextmanager
+    def asking_intent(self, volume_id: str) -> Iterator[Callable[[], Intent | None]]:
         """The same, asked for while the block does something else; whoever calls for the answer waits for it."""
-        return self._asking(_MAKING + volume_id)
+        with self._asking(_MAKING + volume_id) as answer:
 
-    def forget_intent(self, volume_id: str) -> None:
+            def intent() -> Intent | None:
+                found = answer()
+                return None if found is None else Intent(**found)
+
+            yield intent
+
+    def making(self) -> AbstractContextManager[None]:
+        """Around what makes a volume: its entry is forgotten with the next one's where there is one."""
+        return self._together.more_to_come()
+
+    def forget_intent(self, volume_id: str, is_made: bool = False) -> None:
         """Nobody waits for it: the entry of a complete volume does no harm, and its delete forgets it again."""
         crash_point("rbd.forget.before")
-        self._together.remove_soon(_MAKING + volume_id)
+        (self._together.remove_later if is_made else self._together.remove_soon)(_MAKING + volume_id)
         crash_point("rbd.forget.after")
 
     def intents(self) -> Iterator[str]:
@@ -129,29 +176,30 @@ class Register:
             finally:
                 asked.wait_for_complete()
 
-    def _set(self, point: str, key: str, value: object) -> None:
-        self._change(point, key, json.dumps(value).encode())
+    def _set(self, point: str, key: str, value: object, is_new: bool = False) -> None:
+        self._change(point, key, json.dumps(value).encode(), is_new)
 
     def _remove(self, point: str, key: str) -> None:
         self._change(point, key, None)
 
-    def _change(self, point: str, key: str, value: bytes | None) -> None:
+    def _change(self, point: str, key: str, value: bytes | None, is_new: bool = False) -> None:
         crash_point(f"{point}.before")
-        self._together.change(key, value)
+        self._together.change(key, value, is_new)
         crash_point(f"{point}.after")
 
-    def _write(self, entries: Entries, waits: bool) -> None:
-        ioctx, there = self._connection.ioctx, {key: value for key, value in entries.items() if value is not None}
-        gone = entries.keys() - there.keys()
-        rados = self._connection.modules.rados
+    def _write(self, change: Change) -> None:
+        ioctx, rados = self._connection.ioctx, self._connection.modules.rados
+        there = {key: value for key, value in change.entries.items() if value is not None}
+        gone = change.entries.keys() - there.keys()
         with rados.WriteOpCtx() as operation:
-            operation.omap_cmp("", "")  # of a register that is gone: nothing is written, and it is not made anew
+            for key in change.new or {""}:  # of a register that is gone: nothing is written, and it is not made anew
+                operation.omap_cmp(key, "")
             if gone:
                 ioctx.remove_omap_keys(operation, tuple(gone))
             if there:
                 ioctx.set_omap(operation, tuple(there), tuple(there.values()))
             try:
-                (ioctx.operate_write_op if waits else ioctx.operate_aio_write_op)(operation, self._name)
+                (ioctx.operate_write_op if change.waits else ioctx.operate_aio_write_op)(operation, self._name)
             except rados.ObjectNotFound as error:
                 raise self._gone() from error
 

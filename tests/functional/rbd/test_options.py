@@ -157,7 +157,7 @@ def test_a_volume_of_16_tib_is_in_the_trash_at_once(client: Any, tmp_path: Path)
 
 def test_the_timeout_that_cinder_has_is_understood_as_none(client: Any, tmp_path: Path) -> None:
     driver = set_up(backend_with(client, tmp_path, rados_connect_timeout=-1))
-    assert driver._connection._connected().cluster.conf_get("client_mount_timeout") == "10"
+    assert driver._connection.link.cluster.conf_get("client_mount_timeout") == "10"
 
 
 def test_options_without_effect_are_warned_of(client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
