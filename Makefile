@@ -18,7 +18,8 @@ SEED ?=
 export SEED
 CRASH ?=
 # What runs in guests, or boots them.
-GUEST_TESTS := tests/guest tests/conformance/test_lio.py tests/functional/lab/test_guest.py tests/functional/lab/test_lvm_node.py
+GUEST_TESTS := tests/guest tests/conformance/test_lio.py $(addprefix tests/functional/lab/, \
+	test_guest.py test_guest_watch.py test_lvm_node.py test_lvm_doctor.py)
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile

@@ -23,13 +23,14 @@ from volumed.driver.errors import BackendBusy, BackendInvalid, BackendUnreachabl
 from volumed.driver.exported import is_as_wanted
 from volumed.driver.interface import Access, Owner, VolumeRef
 from volumed.model import crash_points, held_lock
+from volumed.model.credentials import new_credentials
 from volumed_drivers.file.driver import FileDriver
 
 pytestmark = pytest.mark.guest
 
 TARGETS = Path("/sys/kernel/config/target/iscsi")
 GIB = 1024**3
-SECRET = "a-very-secret-word"
+SECRET = new_credentials()["password"]
 
 DATA = NamedIscsi()
 VOLUME = VolumeRef("0f6f2a4e-8a4a-4b8a-9d0a-6c6a7a1b2c3d", 1, "pool")
@@ -109,7 +110,7 @@ def test_an_initiator_finds_the_disk_at_each_portal_with_the_volumes_id_as_its_s
 
 
 def test_two_initiators_have_their_own_secret_and_mode_and_others_nothing(driver: FileDriver) -> None:
-    reader = access("reader", read_only=True, password="the-reader-s-word")
+    reader = access("reader", read_only=True, password=new_credentials()["password"])
     driver.ensure_export(VOLUME, [FIRST, reader])
     with login(driver, FIRST) as writing, login(driver, reader) as reading:
         writing.write_pattern(7, 0, 4096)
@@ -509,7 +510,8 @@ def test_a_link_to_another_file_is_not_followed(driver: FileDriver, backend: Fil
 def test_a_secret_is_in_no_argument_list_and_in_nothing_that_everybody_can_read(driver: FileDriver) -> None:
     driver.ensure_export(VOLUME, [FIRST])
     found = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "grep", "-rsl", SECRET, str(GROUP)],
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "grep", "-rslf", "-", str(GROUP)],
+        input=SECRET,
         capture_output=True,
         text=True,
         check=False,

@@ -10,12 +10,13 @@ from tests.lab.libiscsi import NamedIscsi
 from tests.lab.lvm_backend import LvmBackend, volume_group
 from volumed.driver.errors import BackendBusy
 from volumed.driver.interface import Access, VolumeRef
+from volumed.model.credentials import new_credentials
 
 pytestmark = pytest.mark.guest
 
 GIB = 1024**3
 VOLUME = VolumeRef("7c0cbb1e-9d3a-4f0e-8d5e-0a1b2c3d4e5f", 1, "vg")
-SECRET = "known-to-os-brick-1"
+SECRET = new_credentials()["password"]
 
 
 def test_os_brick_attaches_by_a_portal_that_lives_sees_the_disk_grow_and_detaches(tmp_path: Path) -> None:

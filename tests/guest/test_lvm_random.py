@@ -11,11 +11,12 @@ from tests.lab.libiscsi import NamedIscsi, Session
 from tests.lab.lvm_backend import LvmBackend, volume_group
 from tests.lab.random_run import GIB, RandomRun, seed
 from volumed.driver.interface import Access, Driver, VolumeRef
+from volumed.model.credentials import new_credentials
 
 pytestmark = pytest.mark.guest
 
 DATA = NamedIscsi()
-HOST = Access("attachment", DATA.initiator("host"), False, "host", "known-to-the-host-1")
+HOST = Access("attachment", DATA.initiator("host"), False, "host", new_credentials()["password"])
 
 
 class Attached:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,9 @@ PATIENCE = 60.0
 
 #: Where LVM's commands are looked for first; what is here is the guest's own.
 FIRST = Path("/usr/local/sbin")
+
+#: The user that a service is which is not root.
+NOBODY = 65534
 
 OWNER = Owner("test-deployment", "lvm")
 
@@ -64,6 +67,29 @@ def instead_of(command: str, script: str) -> Iterator[None]:
         yield
     finally:
         path.unlink()
+
+
+def as_nobody(work: Callable[[], None], groups: Sequence[int] = ()) -> None:
+    """Do it in a process that has no rights beyond those of ``groups``, and wait; what it raises is raised here."""
+    assert os.waitstatus_to_exitcode(os.waitpid(nobody(work, groups), 0)[1]) == 0
+
+
+def nobody(work: Callable[[], None], groups: Sequence[int] = ()) -> int:
+    """The same, not waited for: the process's id; what it raises is printed."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setgroups(list(groups))
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            work()
+            status = 0
+        except BaseException as error:
+            print(repr(error), flush=True)
+        finally:
+            os._exit(status)
+    return child
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Asks a ``volumed up`` for volumes and judges what becomes of them; a program of its own, because a guest is slow.
 
-    python node_client.py URL lifecycle|begin|finish BACKEND...
+    python node_client.py URL lifecycle|begin|settle|finish BACKEND...
 
 ``lifecycle``: every kind of request on each backend, one after another, while the clock is set back. ``begin``: many
-requests at once, and none is waited for. ``finish``: all that was begun ends as asked, hosts are let in to what they
-are attached to, it goes, and the doctor finds nothing. Imports nothing of ours.
+requests at once, and none is waited for. ``settle``: hosts are let in to what they are attached to. ``finish``: all
+that was begun ends as asked, hosts are let in, what is there goes, and the doctor finds nothing. Each answer is noted,
+a JSON object a line, in the file that ``VOLUMED_TEST_ANSWERS`` names, if it names one. Imports nothing of ours.
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -18,6 +20,9 @@ from typing import Any
 
 #: Seconds for what takes a moment, in a guest on a busy machine.
 PATIENCE = 240.0
+
+#: Names the file to which answers are noted.
+ANSWERS = "VOLUMED_TEST_ANSWERS"
 
 #: Volumes that ``begin`` leaves on each backend.
 LEFT = 8
@@ -46,11 +51,12 @@ class Client:
         request = urllib.request.Request(self._url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.loads(answer.read() or b"null")
+                return json.loads(self._noted(method, path, answer.status, answer.read().decode()) or "null")
         except urllib.error.HTTPError as error:
+            said = self._noted(method, path, error.code, error.read().decode())
             if error.code == 404:
                 return None
-            raise SystemExit(f"{method} {path}: {error.code} {error.read().decode()}") from error
+            raise SystemExit(f"{method} {path}: {error.code} {said}") from error
 
     def add_type(self, backend: str) -> None:
         told = {"name": backend, "extra_specs": {"volume_backend_name": backend}}
@@ -96,6 +102,13 @@ class Client:
             if time.monotonic() > deadline:
                 raise SystemExit(f"the doctor finds {told}")
             time.sleep(0.5)
+
+    def _noted(self, method: str, path: str, status: int, content: str) -> str:
+        if ANSWERS in os.environ:
+            told = {"method": method, "path": path, "status": status, "content": content}
+            with open(os.environ[ANSWERS], "a") as notes:
+                notes.write(json.dumps(told) + "\n")
+        return content
 
     def _status(self, path: str) -> str:
         answer = self.ask("GET", path)
@@ -153,6 +166,11 @@ def _sources(client: Client, backend: str) -> tuple[str, str, list[str]]:
     return source, snapshot, beside
 
 
+def settle(client: Client, *backends: str) -> None:
+    for each in client.ask("GET", "/attachments")["attachments"]:
+        client.wait_until_let_in(each["volume_id"])
+
+
 def finish(client: Client, *backends: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while waited := [each for each in client.ask("GET", "/volumes/detail")["volumes"] if each["status"] == "deleting"]:
@@ -168,8 +186,8 @@ def finish(client: Client, *backends: str) -> None:
 
 
 def remove_all(client: Client) -> None:
+    settle(client)
     for each in client.ask("GET", "/attachments")["attachments"]:
-        client.wait_until_let_in(each["volume_id"])
         client.ask("DELETE", f"/attachments/{each['id']}")
         client.wait(f"/attachments/{each['id']}", "gone")
     kinds = {kind: [each["id"] for each in client.ask("GET", f"/{kind}")[kind]] for kind in ("snapshots", "volumes")}
@@ -185,4 +203,5 @@ def remove_all(client: Client) -> None:
 
 
 if __name__ == "__main__":
-    {"lifecycle": lifecycle, "begin": begin, "finish": finish}[sys.argv[2]](Client(sys.argv[1]), *sys.argv[3:])
+    steps = {"lifecycle": lifecycle, "begin": begin, "settle": settle, "finish": finish}
+    steps[sys.argv[2]](Client(sys.argv[1]), *sys.argv[3:])

@@ -1,11 +1,12 @@
 """``volumed`` as it is, except that each secret is noted before it is sealed: the watcher must know what to look for.
 
-A script: the file of the notes is named by an environment variable, all arguments are volumed's.
+Tests that hand secrets to a driver have them noted, too. Itself a script: the file of the notes is named by an
+environment variable, all arguments are volumed's.
 """
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def note_secrets(notes: Path) -> None:
     seal = Seal.seal
 
     def noting(self: Seal, owner: str, secret: Mapping[str, Any]) -> str:
-        descriptor = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = _opened(notes)
         try:
             os.write(descriptor, f"{secret['password']}\n".encode())
         finally:
@@ -28,6 +29,30 @@ def note_secrets(notes: Path) -> None:
         return seal(self, owner, secret)
 
     Seal.seal = noting  # type: ignore[method-assign]
+
+
+def note_accesses(notes: Path, check: Callable[[str], object]) -> None:
+    """From now on this process, and whatever is forked from it, notes the password of each ``Access`` that is made.
+
+    ``check`` raises for one that would not be found.
+    """
+    from volumed.driver.interface import Access
+
+    make, known = Access.__init__, set[str]()
+    descriptor = _opened(notes)  # which a forked process has, too, whoever it becomes
+
+    def noting(self: Access, *words: Any, **named: Any) -> None:
+        make(self, *words, **named)
+        if self.password not in known:
+            check(self.password)
+            os.write(descriptor, f"{self.password}\n".encode())
+            known.add(self.password)
+
+    Access.__init__ = noting  # type: ignore[method-assign]
+
+
+def _opened(notes: Path) -> int:
+    return os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 One thread for a test session samples command lines and environments while a daemon lives; the rest is looked through at
 its end. It knows generated passwords by what the daemon noted (``tests.lab.watched``) and by opening what is sealed in
 the rows, and the keys by the key file. Looked for are words as they are: nothing encoded is found.
+
+What runs in guests has watches of its own, made of the same parts: ``session_watch`` and ``node_watch``.
 """
 
+import contextlib
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -24,8 +28,17 @@ FIRST_ROUNDS, LATER_ROUNDS = 3, 100
 #: What hands a secret to libiscsi: an initiator's, which is no process of ours.
 INITIATORS = b"LIBISCSI_CHAP_PASSWORD="
 
+#: Programs of initiators, which are told secrets as their makers want it: os-brick runs open-iscsi's.
+CLIENTS = (b"iscsiadm",)
+
+#: Bytes of the largest file that is read of those that everybody may read: larger ones are clients' data.
+LARGEST = 1024**2
+
 #: Files below the state folder that hold clients' data.
 DATA = ("volume-", "snapshot-", ".volume-", ".snapshot-")
+
+#: How folders of the kernel's figures end, which are many and hold nothing that anybody wrote.
+FIGURES = "statistics"
 
 #: What a password may stand in, and what a key looks like.
 _RUN = re.compile(rb"[A-Za-z0-9]{%d,}" % LENGTH)
@@ -67,7 +80,7 @@ class Watch:
     def begin(self, state: Path) -> None:
         """Before each start."""
         self._keys |= set(sealed.keys(state))
-        _SAMPLER.add(self)
+        _SAMPLER.add(self.processes)
 
     def answered(self, method: str, path: str, status: int, content: bytes) -> None:
         """What the API answered."""
@@ -77,21 +90,15 @@ class Watch:
 
     def secrets(self, state: Path) -> frozenset[bytes]:
         """Every secret that this daemon made so far."""
-        noted = self.notes.read_text().split() if self.notes.exists() else []
         stored = [each["password"] for each in sealed.credentials(state).values()] if _has_schema(state) else []
-        known = frozenset(word.encode() for word in {*noted, *stored, *self._keys, *sealed.keys(state)})
-        odd = [word for word in known if not (_KEY.fullmatch(word) or (_RUN.fullmatch(word) and len(word) == LENGTH))]
-        assert not odd, f"the watcher does not know {len(odd)} secrets of another shape"
-        return known
+        return noted(self.notes) | of_known_shape([*stored, *self._keys, *sealed.keys(state)])
 
     def end(self, state: Path, log: Path) -> list[str]:
         """Where secrets were found; to be asked once, when no process of the daemon is left."""
-        _SAMPLER.remove(self)
+        _SAMPLER.remove(self.processes)
         secrets = self.secrets(state)
         left = Words()
-        for path in (log, *_files(state)):
-            known = _without_keys(path) if path.name == "secrets.key" else path.read_bytes()
-            left.read(known, f"file {path}")
+        read_files(left, log, state)
         for column, value in _values(state):
             left.read(value, f"column {column}")
         return sorted({*self.processes.hits(secrets), *self._answers.hits(secrets), *left.hits(secrets)})
@@ -99,50 +106,77 @@ class Watch:
 
 def unfinished() -> int:
     """How many daemons were started and never looked through."""
-    return len(_SAMPLER.watches)
+    return len(_SAMPLER.readers)
 
 
-class _Sampler:
+def noted(notes: Path) -> frozenset[bytes]:
+    """What is in the file of ``tests.lab.watched``."""
+    return of_known_shape(notes.read_text().split() if notes.exists() else [])
+
+
+def of_known_shape(secrets: Iterable[str]) -> frozenset[bytes]:
+    """The secrets, all of which ``Words`` would find."""
+    known = frozenset(word.encode() for word in secrets)
+    odd = [word for word in known if not (_KEY.fullmatch(word) or (_RUN.fullmatch(word) and len(word) == LENGTH))]
+    assert not odd, f"the watcher does not know {len(odd)} secrets of another shape (take new_credentials())"
+    return known
+
+
+def read_files(words: Words, log: Path, state: Path) -> None:
+    """Read the log, and every file of the state folder: a key may stand in its own."""
+    for path in (log, *_files(state)):
+        content = _without_keys(path) if path.name == "secrets.key" else path.read_bytes()
+        words.read(content, f"file {path}")
+
+
+def read_what_everybody_may(words: Words, folder: Path, since: float = 0.0) -> None:
+    """Read the files below ``folder`` that others than their owner can open, and that were changed ``since``."""
+    for path in _open_to_all(folder, since):
+        with contextlib.suppress(OSError):  # it is gone, or an attribute of the kernel's that cannot be read
+            words.read(path.read_bytes(), f"file {path}, which everybody may read")
+
+
+class Sampler:
     """Reads the process table for whoever watches; its thread lives as long as somebody does."""
 
     def __init__(self) -> None:
-        self.watches: list[Watch] = []
+        self.readers: list[Words] = []
         self._lock = threading.Lock()
         self._rounds: dict[int, int] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, watch: Watch) -> None:
+    def add(self, reader: Words) -> None:
         with self._lock:
-            if watch not in self.watches:
-                self.watches.append(watch)
+            if reader not in self.readers:
+                self.readers.append(reader)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="watcher of secrets", daemon=True)
                 self._thread.start()
 
-    def remove(self, watch: Watch) -> None:
+    def remove(self, reader: Words) -> None:
         with self._lock:
-            if watch in self.watches:
-                self.watches.remove(watch)
+            if reader in self.readers:
+                self.readers.remove(reader)
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                watches = list(self.watches)
-                if not watches:
+                readers = list(self.readers)
+                if not readers:
                     self._thread = None
                     self._rounds.clear()
                     return
-            self._sample(watches)
+            self._sample(readers)
             time.sleep(PAUSE)
 
-    def _sample(self, watches: list[Watch]) -> None:
+    def _sample(self, readers: list[Words]) -> None:
         living = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
         self._rounds = {pid: self._rounds.get(pid, -1) + 1 for pid in living}
         for pid, number in self._rounds.items():
             if number < FIRST_ROUNDS or (number + pid) % LATER_ROUNDS == 0:
                 for what, content in _said_by(pid):
-                    for watch in watches:
-                        watch.processes.read(content, f"{what} of process {pid}")
+                    for reader in readers:
+                        reader.read(content, f"{what} of process {pid}")
 
 
 def _said_by(pid: int) -> Iterator[tuple[str, bytes]]:
@@ -153,9 +187,25 @@ def _said_by(pid: int) -> Iterator[tuple[str, bytes]]:
                 content = stream.read()
         except OSError:
             continue
+        if name == "cmdline" and content.partition(b"\0")[0].rpartition(b"/")[2] in CLIENTS:
+            return
         if name == "environ" and INITIATORS in content:
             content = b"\0".join(entry for entry in content.split(b"\0") if not entry.startswith(INITIATORS))
         yield name, content
+
+
+def _open_to_all(folder: Path, since: float) -> Iterator[Path]:
+    """Whoever may not list a folder can still know what is in it."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                is_readable = stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH
+                if is_readable and status.st_ctime >= since and status.st_size <= LARGEST:
+                    yield Path(entry.path)
+                is_entered = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_IXOTH
+                if is_entered and not entry.name.endswith(FIGURES):
+                    yield from _open_to_all(Path(entry.path), since)
 
 
 def _files(state: Path) -> Iterable[Path]:
@@ -180,4 +230,4 @@ def _values(state: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{table}.{name}", value if isinstance(value, bytes) else str(value).encode()
 
 
-_SAMPLER = _Sampler()
+_SAMPLER = Sampler()

@@ -1,5 +1,6 @@
 """``volumed up`` on a node with several backends: its work ends as asked, also when the machine dies in the middle."""
 
+import signal
 import sys
 import threading
 import time
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import node_client
+from tests.lab import node_client, watched
+from tests.lab.guest import node_watch
 from tests.lab.guest.machine import Job, Machine, guest, make_disk
 
 pytestmark = [pytest.mark.part("guest"), pytest.mark.slow, pytest.mark.timeout(900)]
@@ -71,11 +73,15 @@ STATE = "/mnt/state"
 
 
 class Node:
-    """The machine with its service."""
+    """The machine with its service, and a watch for its secrets; ``folder`` is shared with the machine."""
 
-    def __init__(self, machine: Machine, backends: Sequence[str]) -> None:
+    def __init__(self, machine: Machine, backends: Sequence[str], folder: Path) -> None:
         self.machine = machine
         self._backends = backends
+        self._folder = folder
+        self._notes = folder / node_watch.NOTES
+        self._notes.touch()
+        self._notes.chmod(0o666)  # for whoever the service is
         self._said: list[bytes] = []
         self.machine.check(["mkfs.ext4", "-q", "/dev/ubda"])
         for kind, disk in (("thin", "/dev/ubdb"), ("thick", "/dev/ubdc")):
@@ -85,6 +91,7 @@ class Node:
         parts = [enabled, OF_LVM.format("thin"), OF_LVM.format("thick"), OF_FILES.format(node_client.FILES)]
         self._write(f"{STATE}/volumed.conf", "".join(parts))
         self.machine.check(["chown", "-R", NOBODY, STATE])
+        self._watch = node_watch.Watching(machine, folder, STATE)
         self._help()
 
     def start(self) -> Job:
@@ -94,12 +101,14 @@ class Node:
 
         def hear(stream: int, data: bytes) -> None:
             said.append(data)
+            self._log(stream, data)
             if b"volumed serves" in b"".join(said):
                 serves.set()
 
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", sys.executable]
-        command += ["-m", "volumed.cmd.volumed", "up", "--state", STATE, "--listen", "127.0.0.1:8776"]
-        job = self.machine.start(command, listener=hear, environment={"PYTHONUNBUFFERED": "1"})
+        command += ["-P", watched.__file__, "up", "--state", STATE, "--listen", "127.0.0.1:8776"]
+        environment = {"PYTHONUNBUFFERED": "1", watched.NOTES: str(self._notes)}
+        job = self.machine.start(command, listener=hear, environment=environment)
         deadline = time.monotonic() + PATIENCE
         while not serves.wait(0.5):
             assert job.running, b"".join(said).decode()
@@ -108,27 +117,49 @@ class Node:
 
     def client(self, step: str) -> None:
         command = [sys.executable, "-I", node_client.__file__, URL, step, *self._backends]
-        done = self.machine.run(command, timeout=PATIENCE * 2)
+        environment = {node_client.ANSWERS: str(self._folder / node_watch.ANSWERS)}
+        done = self.machine.run(command, timeout=PATIENCE * 2, environment=environment)
         assert done.status == 0, f"{done.complaint}\n{b''.join(self._said).decode()}"
 
     def volumes(self) -> set[str]:
         return set(self.machine.check(["lvs", "--noheadings", "-o", "lv_name"]).split())
 
     def crash(self) -> None:
+        self.has_told_no_secrets(node_watch.PROCESSES)
         self.machine.crash()
         self.machine.boot()
         self._mount()
+        self._watch = node_watch.Watching(self.machine, self._folder, STATE)
+        self.has_told_no_secrets(node_watch.FILES)
         self._help()
+
+    def has_told_no_secrets(self, question: str) -> None:
+        assert not (found := self._watch.ask(question)), found
+
+    def end(self, service: Job) -> None:
+        """Stop the service, and look through all that is left of it."""
+        service.signal(signal.SIGTERM)
+        assert service.wait(PATIENCE).status == 0
+        assert self._notes.read_text().split(), "it had no secrets"
+        self.has_told_no_secrets(node_watch.EVERYTHING)
 
     def _help(self) -> None:
         """As the units do; and whoever is nobody may see the checkout and its interpreter."""
         seen = {
-            folder for path in (Path(sys.executable), Path(sys.executable).resolve(), ROOT) for folder in path.parents
+            folder
+            for path in (Path(sys.executable), Path(sys.executable).resolve(), ROOT, self._notes.parent)
+            for folder in path.parents
         }
         self.machine.check(["chmod", "o+rx", str(ROOT), *sorted(map(str, seen))])
         for name, words in HELPERS.items():
-            self.machine.start([sys.executable, "-m", *words, "--socket", f"/run/{name}.sock", "--user", "nobody"])
+            command = [sys.executable, "-m", *words, "--socket", f"/run/{name}.sock", "--user", "nobody"]
+            self.machine.start(command, listener=self._log)
             self.machine.check(["sh", "-c", f"until chmod 666 /run/{name}.sock; do sleep 0.1; done 2>/dev/null"])
+
+    def _log(self, stream: int, data: bytes) -> None:
+        """Called with what the service and the helpers say."""
+        with (self._folder / node_watch.LOG).open("ab") as log:
+            log.write(data)
 
     def _mount(self) -> None:
         self.machine.check(["mkdir", "-p", STATE])
@@ -146,9 +177,11 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Node]:
     disks = [make_disk(tmp_path / name, 24) for name in ("state", "thin", "thick")]
+    folder = tmp_path / "watched"
+    folder.mkdir()
     try:
-        with guest(disks) as machine:
-            yield Node(machine, request.param)
+        with guest(disks, shared=[folder]) as machine:
+            yield Node(machine, request.param, folder)
     finally:
         for disk in disks:
             disk.unlink()
@@ -162,7 +195,9 @@ def test_what_a_node_was_asked_for_ends_as_asked_also_when_the_machine_dies_in_t
     node.client("lifecycle")
     node.client("begin")
     node.crash()
-    node.start()
+    service = node.start()
+    node.client("settle")
+    node.has_told_no_secrets(node_watch.TARGETS)
     node.client("finish")
     deadline = time.monotonic() + PATIENCE
     while left := node.volumes() - {"vg-thin-pool"}:  # deleted thick volumes are cleared in the background
@@ -170,3 +205,4 @@ def test_what_a_node_was_asked_for_ends_as_asked_also_when_the_machine_dies_in_t
         assert time.monotonic() < deadline, left
         time.sleep(1)
     assert not node.targets()
+    node.end(service)

@@ -10,11 +10,14 @@ import queue
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import pytest
 
 from tests.lab.guest.machine import GuestDied, Job, Machine
+
+if TYPE_CHECKING:
+    from tests.lab.guest.session_watch import SessionWatch
 
 #: Set in the guest.
 INSIDE = "VOLUMED_GUEST"
@@ -34,17 +37,22 @@ EARLIER = 20.0
 
 def pytest_configure(config: pytest.Config) -> None:
     if INSIDE in os.environ:
-        config.pluginmanager.register(Inside(os.fdopen(REQUESTS), os.fdopen(REPORTS, "w")), "guest-inside")
+        from tests.lab.guest.session_watch import SessionWatch
+
+        watch = SessionWatch()
+        watch.begin()
+        config.pluginmanager.register(Inside(os.fdopen(REQUESTS), os.fdopen(REPORTS, "w"), watch), "guest-inside")
     else:
         config.pluginmanager.register(Outside(), "guest-outside")
 
 
 class Inside:
-    """In the guest: runs the tests that it is told, and tells their reports."""
+    """In the guest: runs the tests that it is told, and tells their reports, under a watch for their secrets."""
 
-    def __init__(self, requests: TextIO, reports: TextIO) -> None:
+    def __init__(self, requests: TextIO, reports: TextIO, watch: "SessionWatch") -> None:
         self._requests = requests
         self._reports = reports
+        self._watch = watch
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
@@ -57,8 +65,14 @@ class Inside:
         return True
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        self._watch.look_at_targets()
+        if nextitem is None or nextitem.path != item.path:
+            self._watch.look_at_machine()
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._tell({"report": report._to_json()})
+        self._tell({"report": self._watch.judged(report)._to_json()})
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._reports.write(json.dumps(message, default=str) + "\n")
@@ -149,7 +163,8 @@ class Session:
         self._machine.boot()
         # Its input and output are requests and reports; what else is said there goes with its complaints.
         script = f'exec "$0" -m pytest "$@" {REQUESTS}<&0 </dev/null {REPORTS}>&1 >&2'
-        options = ["-n", "0", "-q", "--capture=fd", "-m", config.option.markexpr, "-p", "no:cacheprovider"]
+        options = ["-n", "0", "-q", "--capture=fd", "--log-level=DEBUG", "-p", "no:cacheprovider"]
+        options += ["-m", config.option.markexpr]
         self._job = self._machine.start(
             ["sh", "-c", script, sys.executable, *options, "--rootdir", str(config.rootpath), *files],
             environment={INSIDE: "1", "PYTHONDONTWRITEBYTECODE": "1"},

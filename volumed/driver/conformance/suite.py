@@ -23,6 +23,7 @@ from volumed.driver.conformance.scenarios import (
     Stage,
     delete,
     is_refused,
+    password_of,
     purge,
     scenarios,
 )
@@ -254,7 +255,7 @@ class DriverConformance(ManagingConformance):
         if not stage.lab.data.authenticates:
             pytest.skip("this data path lets everybody in")
         driver.create(stage.volume)
-        old, new = stage.access("first"), stage.access("first", password="another-secret-12")
+        old, new = stage.access("first"), stage.access("first", password=password_of("another"))
         driver.ensure_export(stage.volume, [old])
         driver.ensure_export(stage.volume, [new])
         assert stage.lab.data.size(driver.connection_info(stage.volume, new)) == stage.volume.size * GIB
@@ -288,7 +289,7 @@ class DriverConformance(ManagingConformance):
         self, lab: Lab, driver: Driver, stage: Stage, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        access = stage.access("first", password="a-very-secret-word")
+        access = stage.access("first")
         driver.create(stage.volume)
         driver.ensure_export(stage.volume, [access])
         assert access.password not in caplog.text + repr(access) + repr(driver.exports())
