@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import PATIENCE, LvmBackend, helper, instead_of, lvm, volume_group, volumes
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, as_nobody, helper, instead_of, lvm, volume_group, volumes
 from volumed.driver.errors import BackendBusy, BackendError, BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 from volumed.model.held_lock import holding
@@ -22,8 +22,8 @@ from volumed_drivers.lvm.hands import Asked
 
 pytestmark = pytest.mark.guest
 
-#: The user that the service is, and one that is neither that nor root.
-NOBODY, ANOTHER = 65534, 12345
+#: A user that is neither the service's nor root.
+ANOTHER = 12345
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -56,24 +56,6 @@ def backend(group: str, folder: Path, kind: str) -> Iterator[LvmBackend]:
     yield LvmBackend(folder, group, "fake", Local(), options=options)
     if volumes(group):
         lvm("lvremove", "-y", "-f", group)
-
-
-def as_nobody(work: Callable[[], None]) -> None:
-    """Do it in a process that has no rights; what it raises is raised here."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setgroups([])
-            os.setresuid(NOBODY, NOBODY, NOBODY)
-            work()
-            status = 0
-        except BaseException as error:
-            print(repr(error), flush=True)
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("kind", ["thin", "thick"])

@@ -13,7 +13,7 @@ from tests.lab.data_paths import Local
 from tests.lab.lvm_backend import LvmBackend
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Owner
-from volumed_drivers.lvm import filling
+from volumed_drivers.lvm import filling, helper
 from volumed_drivers.lvm.commands import LogicalVolume
 from volumed_drivers.lvm.governor import SPACING, WINDOW, Governor
 from volumed_drivers.lvm.names import Names, owner_of, parsed, told
@@ -54,6 +54,21 @@ def test_what_the_helper_decides_is_not_for_the_backends_group_to_say(
     with pytest.raises(BackendInvalid, match=rf"{option}.*lvm_helper_socket"):
         LvmBackend(tmp_path, "vg", "fake", Local(), options=asked).driver().check_for_setup_error()
     LvmBackend(tmp_path, "vg", "fake", Local(), options={option: value}).driver().check_for_setup_error()
+
+
+@pytest.mark.parametrize(("name", "why"), [("lvm.conf", "no such file"), ("fast.conf", "by the name of lvm.conf only")])
+def test_a_configuration_that_lvm_would_not_read_is_refused_wherever_it_is_named(
+    tmp_path: Path, name: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = tmp_path / name
+    if name != "lvm.conf":
+        named.touch()
+    backend = LvmBackend(tmp_path, "vg", "fake", Local(), options={"lvm_conf_file": str(named)})
+    with pytest.raises(BackendInvalid, match=f"lvm_conf_file = {named}.*{why}"):
+        backend.driver().do_setup()
+    with pytest.raises(SystemExit):
+        helper.options(["--group", "vg", "--lvm-conf", str(named)])
+    assert f"--lvm-conf {named}: " in capsys.readouterr().err
 
 
 def test_a_configuration_of_lvm_that_nobody_asked_for_and_the_helper_may_not_read_is_said_to_be_there(

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from volumed.model.held_lock import held_lock
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 2.0
+
+#: Seconds between two looks at what is not ours to end.
+PAUSE = 0.1
 
 #: Characters of a command's complaint that an error quotes.
 MOST_QUOTED = 500
@@ -74,12 +78,22 @@ def run(
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the command and all of its session, and wait: the lock must not go while it lives."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        _signal(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=GRACE)
             break
     else:
         process.wait()  # in the kernel, where no signal is heard: the operation shows what it is blocked by
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # what ignored SIGTERM while the command itself did not
+    while not _signal(process.pid, signal.SIGKILL):  # what ignored SIGTERM while the command itself did not
+        time.sleep(PAUSE)
+
+
+def _signal(session: int, number: int) -> bool:
+    """Send it to all of the session; False while all that is left there is root's and not ours to end, as by sudo."""
+    try:
+        os.killpg(session, number)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return True

@@ -33,7 +33,7 @@ from volumed_drivers.lvm import managing
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
 from volumed_drivers.lvm.governor import Governor
 from volumed_drivers.lvm.names import UNREADY, Names, meant, owner_of, parsed, told
-from volumed_drivers.lvm.options import OPTIONS, said_in_vain
+from volumed_drivers.lvm.options import OPTIONS, said_in_vain, unread_configuration
 from volumed_drivers.lvm.site import Site
 from volumed_drivers.lvm.thick import Thick
 from volumed_drivers.lvm.thin import Thin
@@ -65,6 +65,7 @@ class LvmDriver:
         self._target = load_target(setup)
 
     def do_setup(self) -> None:
+        self._refuse_unread_configuration()
         self._lvm.hands.meet()
         group = self._lvm.look()
         self._claim(group)
@@ -256,6 +257,13 @@ class LvmDriver:
 
     def _wanted(self, group: Group, reference: Reference, snapshot: bool) -> LogicalVolume:
         return managing.wanted(self._site, group, reference, self._thin_pool(), snapshot)
+
+    def _refuse_unread_configuration(self) -> None:
+        """Before LVM is asked anything: without its filter it looks at what tenants have written, too."""
+        options = self._setup.options
+        if (reason := unread_configuration(options)) is not None:
+            what = f"lvm_conf_file = {options.lvm_conf_file}"
+            raise BackendInvalid(backend=self._setup.backend, what=what, reason=reason)
 
     def _claim(self, group: Group) -> None:
         """Mark the group as ours. Raises ``BackendInvalid`` naming the owner when it is another's."""

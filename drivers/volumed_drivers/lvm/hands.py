@@ -5,7 +5,7 @@ Knows processes and devices; knows nothing of volumes.
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,9 @@ from volumed_drivers.lvm.requests import PROTOCOL, Change, Holders, Open, Report
 
 #: Where udevd listens; without it LVM must make its nodes itself, or it waits for ever. Source: lvm.conf(5), udev_sync.
 UDEV = Path("/run/udev/control")
+
+#: What LVM reads in the folder that it is told, and nothing by another name. Source: lvm(8), LVM_SYSTEM_DIR.
+CONFIGURATION = "lvm.conf"
 
 #: Where LVM's commands are; a service's own path may lack the folders of the administrator.
 PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
@@ -53,32 +56,35 @@ def hands_of(backend: str, options: Any) -> Hands:
         backend,
         options.lvm_command_timeout,
         shlex.split(options.lvm_root_helper),
-        environment_of(options.lvm_conf_file, options.lvm_suppress_fd_warnings),
+        options.lvm_conf_file,
+        options.lvm_suppress_fd_warnings,
     )
 
 
-def environment_of(configuration: str | None, quiet: bool) -> dict[str, str]:
-    """What LVM's commands are told beside their words; ``configuration`` is used if there is such a file."""
-    told = {"LVM_SUPPRESS_FD_WARNINGS": "1"} if quiet else {}
-    if configuration and Path(configuration).is_file():
-        told["LVM_SYSTEM_DIR"] = str(Path(configuration).parent)
-    return told
+def unread(configuration: str) -> str | None:
+    """Why LVM would not read the file of that path; None where it does."""
+    if Path(configuration).name != CONFIGURATION:
+        return f"LVM reads a file by the name of {CONFIGURATION} only"
+    return None if Path(configuration).is_file() else "there is no such file"
 
 
 class Own:
-    """This process, by itself or by way of ``prefix`` (``sudo -n``)."""
+    """This process, by itself or by way of ``prefix`` (``sudo -n``); ``configuration`` is used if LVM reads it."""
 
-    def __init__(self, backend: str, timeout: float, prefix: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, backend: str, timeout: float, prefix: Sequence[str], configuration: str | None, quiet: bool = True
+    ) -> None:
         self._backend = backend
         self._timeout = timeout
         self._prefix = prefix
-        self._environment = environment
+        self._configuration = configuration
+        self._quiet = quiet
 
     def meet(self) -> None:
         """The first command will tell."""
 
     def change(self, command: Sequence[str]) -> Completed:
-        environment = {**self._environment, **({} if UDEV.exists() else {"DM_DISABLE_UDEV": "1"})}
+        environment = dict(self._environment())
         if self._prefix:  # sudo(8) passes no environment on
             words = [f"{name}={value}" for name, value in (environment | {"LC_ALL": "C"}).items()]
             command = [*self._prefix, "env", *words, *command]
@@ -99,6 +105,15 @@ class Own:
         upon = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders")
         found = [f"device {each.name}" for each in (upon.iterdir() if upon.is_dir() else ())]
         return ", ".join([*found, *_processes(number)]) or "by somebody"
+
+    def _environment(self) -> Iterator[tuple[str, str]]:
+        """What LVM is told beside the words of a command."""
+        if self._quiet:
+            yield "LVM_SUPPRESS_FD_WARNINGS", "1"
+        if self._configuration and unread(self._configuration) is None:
+            yield "LVM_SYSTEM_DIR", str(Path(self._configuration).parent)
+        if not UDEV.exists():
+            yield "DM_DISABLE_UDEV", "1"
 
 
 class Asked:
@@ -143,6 +158,11 @@ class Asked:
 
 def device_of(group: str, name: str) -> str:
     return f"/dev/{group}/{name}"
+
+
+def mapper_of(group: str, name: str) -> str:
+    """Source: libdevmapper's dm_build_dm_name: a hyphen is two, one stands between group and volume."""
+    return f"/dev/mapper/{group.replace('-', '--')}-{name.replace('-', '--')}"
 
 
 def _processes(number: int) -> Iterator[str]:

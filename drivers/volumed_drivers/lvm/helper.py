@@ -27,7 +27,7 @@ from volumed_drivers.helper.capabilities import (
 )
 from volumed_drivers.helper.server import listener_at, serve
 from volumed_drivers.helper.wire import Handed, Hello, Refused
-from volumed_drivers.lvm.hands import Own, device_of, environment_of
+from volumed_drivers.lvm.hands import Own, device_of, mapper_of, unread
 from volumed_drivers.lvm.requests import LONGEST, PROTOCOL, Change, Holders, Open, Report, Request, of_words
 
 SOCKET = "/run/volumed/lvm.sock"
@@ -51,7 +51,7 @@ class Desk:
     """Answers requests about ``groups``."""
 
     groups: tuple[str, ...]
-    environment: dict[str, str]
+    configuration: str
 
     def read(self, words: bytes) -> Request:
         return of_words(words, self.groups)
@@ -71,13 +71,13 @@ class Desk:
                 return self._hands().holders(group, name)
 
     def _hands(self, timeout: float = LONGEST) -> Own:
-        return Own("volumed-lvm", timeout, (), self.environment)
+        return Own("volumed-lvm", timeout, (), self.configuration)
 
     def _opened(self, group: str, name: str, writable: bool) -> int:
         """What is behind the path must be the device-mapper's device of that name. Raises ``Refused``."""
         descriptor = self._hands().open(group, name, writable)
         try:
-            if (found := _mapped_name(descriptor)) != f"{_escaped(group)}-{_escaped(name)}":
+            if (found := _mapped_name(descriptor)) != Path(mapper_of(group, name)).name:
                 raise Refused("invalid", f"{device_of(group, name)} is {found or 'no device of LVM'}")
         except BaseException:
             os.close(descriptor)
@@ -105,19 +105,13 @@ def _mapped_name(descriptor: int) -> str | None:
         return None
 
 
-def _escaped(name: str) -> str:
-    """Source: libdevmapper's dm_build_dm_name: a hyphen is two, one stands between group and volume."""
-    return name.replace("-", "--")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the helper until SIGTERM; returns the exit status."""
     told = options(argv)
     listener = listener_at(Path(told.socket))
     if listener is None:
         return 0
-    environment = environment_of(told.lvm_conf, quiet=True)
-    serve(listener, Desk(tuple(told.group), environment), told.user, CAPABILITIES)
+    serve(listener, Desk(tuple(told.group), told.lvm_conf), told.user, CAPABILITIES)
     return 0
 
 
@@ -129,8 +123,11 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--group", action="append", required=True, help="a volume group that may be worked on; several may be given"
     )
-    parser.add_argument("--lvm-conf", default="", help="LVM's configuration, if there is such a file")
-    return parser.parse_args(argv)
+    parser.add_argument("--lvm-conf", default="", help="LVM's configuration, a file lvm.conf; default is the node's")
+    told = parser.parse_args(argv)
+    if told.lvm_conf and (reason := unread(told.lvm_conf)) is not None:
+        parser.error(f"--lvm-conf {told.lvm_conf}: {reason}")
+    return told
 
 
 if __name__ == "__main__":

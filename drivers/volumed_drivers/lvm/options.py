@@ -4,6 +4,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from volumed_drivers.lvm.hands import unread
+
 OPTIONS = [
     cfg.StrOpt("volume_group", default="cinder-volumes", help="The volume group; one backend has it for itself."),
     cfg.StrOpt(
@@ -23,7 +25,8 @@ OPTIONS = [
     cfg.StrOpt(
         "lvm_conf_file",
         default="/etc/cinder/lvm.conf",
-        help="LVM's configuration, if there is such a file; volumed-lvm is told its own by --lvm-conf.",
+        help="LVM's configuration, a file lvm.conf; the default's need not be there. volumed-lvm is told its own by"
+        " --lvm-conf.",
     ),
     cfg.FloatOpt(
         "lvm_max_over_subscription_ratio",
@@ -79,7 +82,16 @@ _OF_THIS_PROCESS = ("lvm_root_helper", "lvm_conf_file", "lvm_suppress_fd_warning
 
 def said_in_vain(options: Any) -> list[str]:
     """The options that are set although it is the helper that runs LVM's commands."""
-    if not options.lvm_helper_socket:
-        return []
-    defaults = {option.dest: option.default for option in OPTIONS}
-    return [name for name in _OF_THIS_PROCESS if getattr(options, name) not in (defaults[name], "")]
+    return [name for name in _OF_THIS_PROCESS if options.lvm_helper_socket and _is_set(options, name)]
+
+
+def unread_configuration(options: Any) -> str | None:
+    """Why LVM's commands would not read the configuration that this process was told to give them."""
+    if options.lvm_helper_socket or not _is_set(options, "lvm_conf_file"):
+        return None
+    return unread(options.lvm_conf_file)
+
+
+def _is_set(options: Any, name: str) -> bool:
+    (default,) = (option.default for option in OPTIONS if option.dest == name)
+    return getattr(options, name) not in (default, "", None)

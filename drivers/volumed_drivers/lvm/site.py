@@ -14,6 +14,7 @@ from typing import Any
 from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendNotFound, BackendUnreachable
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
 from volumed_drivers.lvm.filling import Position, size_of
+from volumed_drivers.lvm.hands import mapper_of
 from volumed_drivers.lvm.names import Names
 
 #: What is noted of a device: how far it has its data, and how far it is cleared of them. Both outlive its renaming.
@@ -81,6 +82,14 @@ class Site:
                     raise BackendUnreachable(backend=self.backend, reason=f"{path}: {error.strerror}") from error
                 self._activate(name, what)
         raise AssertionError
+
+    def is_left_active(self, part: str) -> bool:
+        """Whether the device of a part is there, and nothing stands on it."""
+        try:
+            number = os.stat(mapper_of(self.lvm.group, part)).st_rdev
+            return not os.listdir(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders")
+        except OSError:
+            return False
 
     def remove(self, name: str, what: str) -> None:
         """Remove the logical volume; an absent one is fine. Raises ``BackendBusy`` naming who has it open."""

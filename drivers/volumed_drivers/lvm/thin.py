@@ -3,6 +3,8 @@
 Each change is one command, which LVM does whole or not at all.
 """
 
+import contextlib
+
 from volumed.driver.errors import BackendFull, BackendInvalid, BackendUnreachable
 from volumed.driver.interface import Progress, Remains, unwatched
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Refused
@@ -21,6 +23,9 @@ LEAST_METADATA, MOST_METADATA = 16 * MIB, 15 * GIB
 
 #: A pool that takes no change until an administrator has repaired it. Source: lvs(8), "Volume Health"; tried.
 BROKEN = ("failed", "metadata_read_only")
+
+#: How LVM calls what a pool is made of, behind the pool's name. Source: lvmthin(7).
+PARTS = ("_tmeta", "_tdata")
 
 #: Part of a group that a pool made by us takes, beside twice its metadata: the rest is for repairs and growth.
 SHARE = 0.95
@@ -49,10 +54,11 @@ class Thin:
             self._make_pool(self._site.lvm.look())
 
     def check(self, group: Group) -> None:
-        """Raise ``BackendUnreachable`` while the pool is broken.
+        """Raise ``BackendUnreachable`` while the pool is broken; free it from what a killed activation has left.
 
         LVM forgets a volume that it could not remove from such a pool, and the repaired pool does not fit then.
         """
+        self._release_parts()
         pool = group.volumes.get(self._pool)
         if pool is not None and pool.health in BROKEN:
             place = self._site.path(self._pool)
@@ -98,12 +104,7 @@ class Thin:
     def grow(self, name: str, size: int, what: str, progress: Progress = unwatched) -> None:
         """Have it be ``size`` bytes, at least."""
         self._admit(what)
-        try:
-            self._site.lvm.change("extend", "lvextend", "-y", "-L", f"{size}b", self._site.path(name))
-        except Refused as refused:
-            if self._site.find(name, what).size < size:
-                raise self._site.failed(what, refused) from refused
-        self._site.lvm.forget()
+        self._lengthen(name, size, what)
 
     def remove(self, volume_id: str, what: str) -> Remains | None:
         """Remove the volume, and what a killed revert left of it: its space is free at once."""
@@ -174,9 +175,23 @@ class Thin:
         self._site.refuse_open(self._site.find(name, what, group), what)
         if new in group.volumes:  # of an earlier attempt, and perhaps not of its whole size
             self._site.remove(new, what)
-        self._share(snapshot, new, "-k", "n", "-K", "-ay")
+        try:
+            self._share(snapshot, new, "-k", "n", "-K", "-ay")
+        except Refused:
+            self._site.lvm.look()
+            self._admit(what)
+            raise
         if group.volumes[snapshot].size < size:
-            self.grow(new, size, what)
+            self._lengthen(new, size, what)
+
+    def _lengthen(self, name: str, size: int, what: str) -> None:
+        """It takes no room: a volume is promised its size, and takes what is written."""
+        try:
+            self._site.lvm.change("extend", "lvextend", "-y", "-L", f"{size}b", self._site.path(name))
+        except Refused as refused:
+            if self._site.find(name, what).size < size:
+                raise self._site.failed(what, refused) from refused
+        self._site.lvm.forget()
 
     def _share(self, origin: str, name: str, *how: str) -> None:
         labels = self._site.labels(name)
@@ -195,12 +210,32 @@ class Thin:
             self._admit(what)
             raise self._site.failed(what, refused)
         if not found.active:
-            try:
-                self._site.activate(name)
-            except Refused as again:
-                raise self._site.failed(what, again) from again
+            self._activate_or_remove(name, what)
         if found.size < size:
             self.grow(name, size, what)
+
+    def _activate_or_remove(self, name: str, what: str) -> None:
+        """Have it active. What LVM has noted and the pool has not, as after a kill, goes, and the repeat makes it anew.
+
+        Nothing is removed unless the pool can be activated: another would be forgotten and still be in it.
+        """
+        try:
+            self._site.activate(name)
+        except Refused as refused:
+            try:
+                self._site.activate(self._pool)
+            except Refused as broken:
+                raise self._site.failed(what, broken) from broken
+            self.check(self._site.lvm.look())
+            self._site.remove(name, what)
+            raise self._site.failed(what, refused) from refused
+
+    def _release_parts(self) -> None:
+        """Deactivate the pool's metadata and data where they are active without it: LVM would not activate it then."""
+        parts = [f"{self._pool}{part}" for part in PARTS]
+        if any(self._site.is_left_active(part) for part in parts):
+            with contextlib.suppress(Refused):  # somebody is just activating it
+                self._site.lvm.change("release", "lvchange", "-y", "-an", *map(self._site.path, parts))
 
     def _admit(self, what: str) -> None:
         group = self._site.lvm.known()

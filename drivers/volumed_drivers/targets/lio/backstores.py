@@ -25,6 +25,10 @@ MARK = "volumed-"
 #: How many numbers are tried for the folder, where a stranger has the first.
 PLACES = 4
 
+#: Blocks that Linux discards by one WRITE SAME where it has read no limit (sd.h, SD_MAX_WS10_BLOCKS). LIO refuses what
+#: is longer than what its device zeroes at once, although it cuts discards into pieces by itself. Tried.
+LONGEST_DISCARD = 65535
+
 _FILE_SIZE = re.compile(r"^\s*TCM FILEIO .*Size: (\d+)", re.MULTILINE)
 
 
@@ -140,8 +144,11 @@ class Backstores:
         if new or serial not in tree.read(backstore.folder / "wwn/vpd_unit_serial"):
             tree.write(backstore.folder / "wwn/vpd_unit_serial", serial)
         if tree.read(backstore.folder / "attrib/max_unmap_block_desc_count") not in ("", "0"):
+            attributes = backstore.folder / "attrib"
+            if int(tree.read(attributes / "max_write_same_len") or LONGEST_DISCARD) < LONGEST_DISCARD:
+                tree.write(attributes / "max_write_same_len", str(LONGEST_DISCARD))
             for attribute in ("emulate_tpu", "emulate_tpws"):
-                tree.ensure(backstore.folder / "attrib" / attribute, "1", new)
+                tree.ensure(attributes / attribute, "1", new)
 
     @contextmanager
     def _opened(self, path: str, peer: int) -> Iterator[str]:
