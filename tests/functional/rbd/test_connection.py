@@ -3,8 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,16 +15,6 @@ pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about t
 
 VOLUME = VolumeRef("v", 1, "pool")
 COPY = VolumeRef("c", 1, "pool")
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Any]:
-    from tests.lab.ceph import cluster
-    from tests.lab.ceph.data_paths import Librbd
-    from tests.lab.rbd_backend import RbdBackend
-
-    with cluster.shared().pool() as client:
-        yield RbdBackend(client, tmp_path, Librbd(client.configuration))
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from tests.functional.rbd.conftest import configuration
+from tests.functional.rbd.drivers import at, backend_of, killed, pool_of, set_up
 from tests.lab.nursery import forked_daemon
 from volumed.driver.errors import BackendBusy, BackendError, BackendFull, BackendInvalid, BackendUnreachable
-from volumed.driver.interface import Driver, Leftover, Owner, SnapshotRef, VolumeRef, unwatched
-from volumed.model import crash_points
+from volumed.driver.interface import Leftover, Owner, SnapshotRef, VolumeRef, unwatched
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
 
@@ -51,59 +51,12 @@ def client(cluster: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def backend(client: Any, tmp_path: Path) -> Any:
-    return backend_of(client, tmp_path)
-
-
-def backend_of(client: Any, tmp_path: Path) -> Any:
-    from tests.lab.ceph.data_paths import Librbd
-    from tests.lab.rbd_backend import RbdBackend
-
-    return RbdBackend(client, tmp_path, Librbd(client.configuration), options=TIMEOUTS)
-
-
-@pytest.fixture
-def driver(backend: Any) -> Driver:
-    return set_up(backend)
-
-
-def set_up(backend: Any) -> Driver:
-    driver: Driver = backend.driver()
-    driver.do_setup()
-    return driver
-
-
-@contextmanager
-def pool_of(backend: Any) -> Iterator[Any]:
-    """The pool as whoever has a key sees it."""
-    import rados
-
-    client = backend.client
-    with rados.Rados(conffile=client.configuration, rados_id=client.user) as connected:
-        with connected.open_ioctx(client.pool) as ioctx:
-            yield ioctx
+    return backend_of(client, tmp_path, **TIMEOUTS)
 
 
 def keys(ioctx: Any) -> list[str]:
     """Names of the pool's objects."""
     return [found.key for found in ioctx.list_objects()]
-
-
-@contextmanager
-def at(point: str, act: Callable[[], None]) -> Iterator[None]:
-    """``act`` once when somebody passes the crash point inside the block."""
-    done = threading.Event()
-
-    def passed(name: str) -> None:
-        if name == point and not done.is_set():
-            done.set()
-            act()
-
-    crash_points.watch(passed)
-    try:
-        yield
-    finally:
-        crash_points.watch(None)
-    assert done.is_set(), f"nobody passed {point}"
 
 
 def bounded(call: Callable[[], object]) -> BaseException | None:
@@ -407,7 +360,7 @@ def test_a_wrong_key_is_an_error_that_names_the_user_and_the_next_right_one_work
 
 def test_a_pool_that_is_gone_is_unreachable_and_not_empty(cluster: Any, tmp_path: Path) -> None:
     client = cluster.make_pool("going")
-    driver: Any = set_up(backend_of(client, tmp_path))
+    driver: Any = set_up(backend_of(client, tmp_path, **TIMEOUTS))
     driver.create(VOLUME)
     cluster.remove_pool(client.pool)
     calls: list[Callable[[], object]] = [
@@ -473,9 +426,6 @@ def test_without_the_register_nothing_is_made_and_it_is_not_made_anew(backend: A
 
 def test_what_librbd_was_killed_in_the_removal_of_is_made_again(backend: Any, driver: Any) -> None:
     """The name is still in the pool's directory then, and leads to no image."""
-
-    def killed() -> None:
-        raise KeyboardInterrupt
 
     with at("rbd.mark.before", killed), pytest.raises(KeyboardInterrupt):
         driver.create(VOLUME)

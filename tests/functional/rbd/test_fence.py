@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.functional.rbd.drivers import set_up
 from volumed.driver.errors import BackendError, BackendUnreachable
 from volumed.driver.interface import Access, Driver, SnapshotRef, VolumeRef, unwatched
 
@@ -20,23 +21,6 @@ MIB = 1024**2
 SOURCE, COPY = VolumeRef("source", 1, "pool"), VolumeRef("copy", 1, "pool")
 SNAPSHOT = SnapshotRef("monday", SOURCE, 1)
 ANYBODY = Access(attachment_id="a", initiator=None, read_only=False, username="a", password="not-used-here")
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Any]:
-    """One whose pool is empty, and is left so."""
-    from tests.lab.ceph import cluster
-    from tests.lab.ceph.data_paths import Librbd
-    from tests.lab.rbd_backend import RbdBackend
-
-    with cluster.shared().pool() as client:
-        yield RbdBackend(client, tmp_path, Librbd(client.configuration))
-
-
-def set_up(backend: Any) -> Driver:
-    driver: Driver = backend.driver()
-    driver.do_setup()
-    return driver
 
 
 @contextmanager

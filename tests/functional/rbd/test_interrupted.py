@@ -1,12 +1,10 @@
 """librbd killed in the middle of one of its calls, where no crash point is: the repeat ends it, and nothing is left."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functional.rbd.test_faults import at, backend_of, pool_of, set_up
+from tests.functional.rbd.drivers import at, killed
 from volumed.driver.interface import VolumeRef, unwatched
 
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
@@ -16,29 +14,6 @@ VOLUME = VolumeRef("v", 1, "pool")
 COPY = VolumeRef("c", 1, "pool")
 NAME = "volume-v"
 OLD = {"source-name": "old"}
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Any]:
-    from tests.lab.ceph import cluster
-
-    with cluster.shared().pool() as client:
-        yield backend_of(client, tmp_path)
-
-
-@pytest.fixture
-def driver(backend: Any) -> Any:
-    return set_up(backend)
-
-
-@pytest.fixture
-def pool(backend: Any) -> Iterator[Any]:
-    with pool_of(backend) as ioctx:
-        yield ioctx
-
-
-def killed() -> None:
-    raise KeyboardInterrupt
 
 
 def purged(driver: Any, pool: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.functional.rbd.drivers import backend_of, set_up
 from volumed.driver.errors import BackendInvalid
 from volumed.driver.interface import Access, SnapshotRef, VolumeRef, unwatched
 from volumed_drivers.rbd import signs
@@ -30,19 +31,6 @@ def client() -> Iterator[Any]:
         yield client
 
 
-def backend(client: Any, folder: Path, **options: Any) -> Any:
-    from tests.lab.ceph.data_paths import Librbd
-    from tests.lab.rbd_backend import RbdBackend
-
-    return RbdBackend(client, folder, Librbd(client.configuration), options=options)
-
-
-def set_up(backend: Any) -> Any:
-    driver = backend.driver()
-    driver.do_setup()
-    return driver
-
-
 def volume(number: int) -> VolumeRef:
     return VolumeRef(f"level-{number}", 1, "pool")
 
@@ -55,7 +43,7 @@ def purge_all(driver: Any, volumes: list[VolumeRef]) -> None:
 
 
 def test_a_clone_that_rests_on_too_many_is_flattened_and_keeps_its_data(client: Any, tmp_path: Path) -> None:
-    lab = backend(client, tmp_path, rbd_max_clone_depth=2)
+    lab = backend_of(client, tmp_path, rbd_max_clone_depth=2)
     driver = set_up(lab)
     chain = [volume(number) for number in range(4)]
     driver.create(chain[0])
@@ -77,7 +65,7 @@ def test_a_clone_that_rests_on_too_many_is_flattened_and_keeps_its_data(client: 
 
 
 def test_a_volume_from_a_snapshot_is_flattened_where_that_is_asked_for(client: Any, tmp_path: Path) -> None:
-    asked = set_up(backend(client, tmp_path, rbd_flatten_volume_from_snapshot=True))
+    asked = set_up(backend_of(client, tmp_path, rbd_flatten_volume_from_snapshot=True))
     snapshot = SnapshotRef("of-level-0", volume(0), 1)
     asked.create(volume(0))
     asked.create_snapshot(snapshot, False, unwatched)
@@ -85,15 +73,15 @@ def test_a_volume_from_a_snapshot_is_flattened_where_that_is_asked_for(client: A
     asked.create_from_volume(volume(2), volume(0), unwatched)
     assert asked.wants_flatten(volume(1))
     assert not asked.wants_flatten(volume(2))
-    assert not set_up(backend(client, tmp_path)).wants_flatten(volume(1))
-    no_clones = set_up(backend(client, tmp_path, rbd_max_clone_depth=0))
+    assert not set_up(backend_of(client, tmp_path)).wants_flatten(volume(1))
+    no_clones = set_up(backend_of(client, tmp_path, rbd_max_clone_depth=0))
     assert [no_clones.wants_flatten(volume(number)) for number in range(3)] == [False, True, True]
     asked.delete_snapshot(snapshot)
     purge_all(asked, [volume(0), volume(1), volume(2)])
 
 
 def test_a_volume_that_has_grown_since_its_snapshot_is_reverted_and_stays_so_large(client: Any, tmp_path: Path) -> None:
-    lab = backend(client, tmp_path)
+    lab = backend_of(client, tmp_path)
     driver = set_up(lab)
     snapshot = SnapshotRef("of-level-0", volume(0), 1)
     driver.create(volume(0))
@@ -118,7 +106,7 @@ def test_a_long_revert_gives_signs_of_life_and_is_not_stopped(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signs, "INTERVAL", 0.002)
-    lab = backend(client, tmp_path)
+    lab = backend_of(client, tmp_path)
     driver, large = set_up(lab), VolumeRef("large", 256, "pool")
     snapshot = SnapshotRef("of-large", large, 256)
     driver.create(large)
@@ -147,7 +135,7 @@ class Stopped(Exception):
 def test_what_a_virtual_machine_reads_is_the_same_after_a_revert_and_a_flatten(client: Any, tmp_path: Path) -> None:
     from tests.lab.ceph.data_paths import QemuIo
 
-    lab = backend(client, tmp_path)
+    lab = backend_of(client, tmp_path)
     driver, machine = set_up(lab), QemuIo(client.configuration)
     snapshot = SnapshotRef("of-level-0", volume(0), 1)
     driver.create(volume(0))
@@ -168,7 +156,7 @@ def test_a_clone_whose_parent_is_gone_is_told_refused_and_can_be_deleted(client:
     """Nothing of volumed takes a parent away; whoever has a key of the pool can."""
     from tests.lab.ceph.cluster import command
 
-    driver = set_up(backend(client, tmp_path))
+    driver = set_up(backend_of(client, tmp_path))
     source, clone = volume(0), volume(1)
     driver.create(source)
     driver.create_from_volume(clone, source, unwatched)

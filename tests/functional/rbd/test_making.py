@@ -1,13 +1,13 @@
 """A create that looks at nothing first: what has its name is told by librbd, whose it is by the ids of clients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functional.rbd.test_faults import at, backend_of, pool_of, set_up
+from tests.functional.rbd.drivers import at, killed, pool_of, set_up
 from volumed.driver.errors import BackendInvalid, BackendNotFound
 from volumed.driver.interface import Leftover, SnapshotRef, VolumeRef, unwatched
 
@@ -27,25 +27,6 @@ CREATES: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Any]:
-    from tests.lab.ceph import cluster
-
-    with cluster.shared().pool() as client:
-        yield backend_of(client, tmp_path)
-
-
-@pytest.fixture
-def driver(backend: Any) -> Any:
-    return set_up(backend)
-
-
-@pytest.fixture
-def pool(backend: Any) -> Iterator[Any]:
-    with pool_of(backend) as ioctx:
-        yield ioctx
-
-
-@pytest.fixture
 def create(request: pytest.FixtureRequest, driver: Any) -> Callable[[Any], object]:
     if request.param != "new":
         driver.create(SOURCE)
@@ -54,10 +35,6 @@ def create(request: pytest.FixtureRequest, driver: Any) -> Callable[[Any], objec
 
 
 each_kind = pytest.mark.parametrize("create", CREATES, indirect=True)
-
-
-def killed() -> None:
-    raise KeyboardInterrupt
 
 
 def make_strangers(pool: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.rbd.test_faults import access_of, pool_of, set_up
+from tests.functional.rbd.drivers import backend_of, pool_of, set_up
+from tests.functional.rbd.test_faults import access_of
 from volumed.driver.errors import BackendBusy, BackendInvalid
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 
@@ -31,13 +32,6 @@ def cluster() -> Any:
 def client(cluster: Any) -> Iterator[Any]:
     with cluster.pool() as client:
         yield client
-
-
-def backend_with(client: Any, folder: Path, **options: Any) -> Any:
-    from tests.lab.ceph.data_paths import Librbd
-    from tests.lab.rbd_backend import RbdBackend
-
-    return RbdBackend(client, folder, Librbd(client.configuration), options=options)
 
 
 def figures(driver: Any) -> Any:
@@ -64,7 +58,7 @@ def test_what_others_promise_is_taken_from_what_the_pool_may_promise(client: Any
 
     from volumed.scheduler.pools import Pool
 
-    backend = backend_with(client, tmp_path)
+    backend = backend_of(client, tmp_path)
     driver = set_up(backend)
     with pool_of(backend) as ioctx:
         for number in range(12):
@@ -84,12 +78,12 @@ def test_what_others_promise_is_taken_from_what_the_pool_may_promise(client: Any
     )
     assert found.total_gib < 12
     assert shown.ceiling == pytest.approx(found.total_gib * found.max_over_subscription_ratio - 12)
-    alone = set_up(backend_with(client, tmp_path, rbd_exclusive_cinder_pool=True))
+    alone = set_up(backend_of(client, tmp_path, rbd_exclusive_cinder_pool=True))
     assert alone.capabilities().pools[0].foreign_gib == 0
 
 
 def test_a_pool_at_its_most_objects_has_no_free_space(cluster: Any, client: Any, tmp_path: Path) -> None:
-    driver = set_up(backend_with(client, tmp_path))
+    driver = set_up(backend_of(client, tmp_path))
     driver.create(VOLUME)
     assert figures(driver).free_gib > 0
     cluster.ask("osd", "pool", "set-quota", client.pool, "max_objects", "1")
@@ -100,29 +94,29 @@ def test_a_pool_at_its_most_objects_has_no_free_space(cluster: Any, client: Any,
 
 
 def test_connectors_are_told_of_the_secret_and_of_discard(client: Any, tmp_path: Path) -> None:
-    driver = set_up(backend_with(client, tmp_path, rbd_secret_uuid="the-secret", report_discard_supported=False))
+    driver = set_up(backend_of(client, tmp_path, rbd_secret_uuid="the-secret", report_discard_supported=False))
     driver.create(VOLUME)
     told = driver.connection_info(VOLUME, access_of("vm"))["data"]
     assert (told["secret_uuid"], told["discard"]) == ("the-secret", False)
-    assert set_up(backend_with(client, tmp_path)).connection_info(VOLUME, access_of("vm"))["data"]["discard"] is True
+    assert set_up(backend_of(client, tmp_path)).connection_info(VOLUME, access_of("vm"))["data"]["discard"] is True
 
 
 def test_objects_are_as_large_as_asked_for(client: Any, tmp_path: Path) -> None:
     import rbd
 
-    backend = backend_with(client, tmp_path, rbd_store_chunk_size=8)
+    backend = backend_of(client, tmp_path, rbd_store_chunk_size=8)
     driver = set_up(backend)
     driver.create(VOLUME)
     with pool_of(backend) as ioctx, rbd.Image(ioctx, "volume-v", read_only=True) as image:
         assert image.stat()["obj_size"] == 8 * 1024**2
     with pytest.raises(BackendInvalid, match="rbd_store_chunk_size = 3"):
-        backend_with(client, tmp_path, rbd_store_chunk_size=3).driver().check_for_setup_error()
+        backend_of(client, tmp_path, rbd_store_chunk_size=3).driver().check_for_setup_error()
 
 
 def test_a_deleted_volume_is_kept_for_the_delay_and_can_be_brought_back(client: Any, tmp_path: Path) -> None:
     import rbd
 
-    backend = backend_with(client, tmp_path, enable_deferred_deletion=True, deferred_deletion_delay=2)
+    backend = backend_of(client, tmp_path, enable_deferred_deletion=True, deferred_deletion_delay=2)
     driver = set_up(backend)
     driver.create(VOLUME)
     driver.delete(VOLUME)
@@ -145,7 +139,7 @@ def test_a_deleted_volume_is_kept_for_the_delay_and_can_be_brought_back(client: 
 
 
 def test_a_volume_of_16_tib_is_in_the_trash_at_once(client: Any, tmp_path: Path) -> None:
-    driver, large = set_up(backend_with(client, tmp_path)), VolumeRef("large", 16 * 1024, "pool")
+    driver, large = set_up(backend_of(client, tmp_path)), VolumeRef("large", 16 * 1024, "pool")
     driver.create(large)
     began = time.monotonic()
     assert driver.delete(large) is not None
@@ -156,7 +150,7 @@ def test_a_volume_of_16_tib_is_in_the_trash_at_once(client: Any, tmp_path: Path)
 
 
 def test_the_timeout_that_cinder_has_is_understood_as_none(client: Any, tmp_path: Path) -> None:
-    driver = set_up(backend_with(client, tmp_path, rados_connect_timeout=-1))
+    driver = set_up(backend_of(client, tmp_path, rados_connect_timeout=-1))
     assert driver._connection.link.cluster.conf_get("client_mount_timeout") == "10"
 
 
@@ -164,16 +158,16 @@ def test_options_without_effect_are_warned_of(client: Any, tmp_path: Path, caplo
     from volumed_drivers.rbd.options import WITHOUT_EFFECT
 
     caplog.set_level(logging.WARNING)
-    backend_with(client, tmp_path).driver()
+    backend_of(client, tmp_path).driver()
     assert not caplog.messages
-    backend_with(client, tmp_path, **dict.fromkeys(WITHOUT_EFFECT, "5")).driver()
+    backend_of(client, tmp_path, **dict.fromkeys(WITHOUT_EFFECT, "5")).driver()
     assert sorted(message.split()[1] for message in caplog.messages) == sorted(WITHOUT_EFFECT)
 
 
 def test_without_ceph_modules_the_packages_are_named(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = backend_with(client, tmp_path)
+    backend = backend_of(client, tmp_path)
     monkeypatch.setitem(sys.modules, "rados", None)
     with pytest.raises(BackendInvalid, match="python3-rados and python3-rbd"):
         backend.driver().do_setup()
@@ -188,7 +182,7 @@ def test_a_life_in_a_namespace_with_a_key_for_that_alone(cluster: Any, client: A
 
     command("rbd", "-c", str(cluster.layout.administrator), "namespace", "create", f"{client.pool}/inside")
     guest = cluster.make_client(f"{client.pool}-inside", client.pool, "inside")
-    backend = backend_with(guest, tmp_path, rbd_namespace="inside")
+    backend = backend_of(guest, tmp_path, rbd_namespace="inside")
     driver = set_up(backend)
     driver.check_for_setup_error()
     driver.check_health()
@@ -211,7 +205,7 @@ def test_a_life_in_a_namespace_with_a_key_for_that_alone(cluster: Any, client: A
     driver.manage(copy, {"source-name": "unmanaged-volume-c"})
     assert {found.kind for found in driver.audit()} == {"volume", "snapshot"}
     assert figures(driver).total_gib > 0
-    with pool_of(backend_with(client, tmp_path)) as ioctx:
+    with pool_of(backend_of(client, tmp_path)) as ioctx:
         assert rbd.RBD().list(ioctx) == []
     set_up(backend)  # another process of it: the one before is not shut out while it lives
     driver.delete_snapshot(snapshot)

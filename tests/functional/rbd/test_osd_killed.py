@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.rbd.test_faults import (
-    CALLS,
-    assert_is_empty,
-    at,
-    backend_of,
-    bounded,
-    clear,
-    set_up,
-    until_it_works,
-)
+from tests.functional.rbd.drivers import at, backend_of, set_up
+from tests.functional.rbd.test_faults import CALLS, TIMEOUTS, assert_is_empty, bounded, clear, until_it_works
 from volumed.driver.errors import BackendError
 
 pytestmark = [
@@ -53,7 +45,7 @@ def test_a_killed_osd_makes_an_error_and_the_repeat_ends_well(
     call: Callable[[Any], object],
     point: str,
 ) -> None:
-    backend = backend_of(client, tmp_path)
+    backend = backend_of(client, tmp_path, **TIMEOUTS)
     driver = set_up(backend)
     prepare(driver)
     try:

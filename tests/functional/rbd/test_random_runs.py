@@ -1,7 +1,5 @@
 """Random runs of the RBD driver; what a client reads goes over a connection of its own."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +10,6 @@ from volumed.driver.interface import Access, Driver, VolumeRef
 pytestmark = [pytest.mark.part("ceph"), pytest.mark.embedded_only("it is about the driver alone")]
 
 ANYBODY = Access(attachment_id="a", initiator=None, read_only=False, username="a", password="not-used-here")
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Any]:
-    from tests.lab.ceph import cluster
-    from tests.lab.ceph.data_paths import Librbd
-    from tests.lab.rbd_backend import RbdBackend
-
-    with cluster.shared().pool() as client:
-        yield RbdBackend(client, tmp_path, Librbd(client.configuration))
 
 
 class Images:
