@@ -6,6 +6,7 @@ Run by ``tests/functional/lab/test_guest_watch.py`` only, which is why the file'
 import logging
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,12 +32,21 @@ def handed(password: str) -> str:
     return password
 
 
-def test_argument(secret: str) -> None:
-    subprocess.run(["sh", "-c", "sleep 0.3; :", secret], check=True)
+@pytest.fixture
+def slow() -> Iterator[int]:
+    """What a shell reads from for a while, by itself: a program that it starts shows its command line too at first."""
+    reads, writes = os.pipe()
+    threading.Timer(1.0, os.close, [writes]).start()
+    yield reads
+    os.close(reads)
+
+
+def test_argument(secret: str, slow: int) -> None:
+    subprocess.run(["sh", "-c", "read _", secret], stdin=slow, check=False)
 
 
 def test_environment(secret: str) -> None:
-    subprocess.run(["sleep", "0.3"], env={"ANYTHING": f"it is {secret}2"}, check=True)
+    subprocess.run(["sleep", "1"], env={"ANYTHING": f"it is {secret}2"}, check=True)
 
 
 def test_log(secret: str) -> None:
@@ -84,10 +94,10 @@ def test_odd() -> None:
     handed("of-another-shape")
 
 
-def test_what_may(tmp_path: Path, target: Path, secret: str) -> None:
+def test_what_may(tmp_path: Path, target: Path, secret: str, slow: int) -> None:
     """An initiator's programs, and what others than its owner cannot read."""
     subprocess.run(["sleep", "0.3"], env={"LIBISCSI_CHAP_PASSWORD": secret}, check=True)
-    subprocess.run(["iscsiadm", "-c", "sleep 0.3; :", secret], executable="/bin/sh", check=True)
+    subprocess.run(["iscsiadm", "-c", "read _", secret], executable="/bin/sh", stdin=slow, check=False)
     (target / "auth/password").chmod(0o600)
     (target / "auth/password").write_text(secret)
     for path in (Path("/run/mine"), tmp_path / "readable"):

@@ -42,20 +42,21 @@ def backend(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
     """With a small pool, in which writes wait when it is full."""
     sizes = ["-L", f"{POOL}m", "--poolmetadatasize", "4m", "-c", "64k", "--errorwhenfull", "n"]
     lvm("lvcreate", "-y", *sizes, "-T", f"{group}/vg-pool")
+    before = NO_SPACE_TIMEOUT.read_text()
+    NO_SPACE_TIMEOUT.write_text("600")  # of 60, which a slow machine may need
     yield LvmBackend(tmp_path, group, "fake", Local(), options={"lvm_read_interval": 0.0})
+    NO_SPACE_TIMEOUT.write_text(before)
     lvm("lvremove", "-y", "-f", group)
 
 
 @pytest.fixture(params=["waiting", "waited in vain", "refused"])
-def writes(request: pytest.FixtureRequest, backend: LvmBackend) -> Iterator[str]:
+def writes(request: pytest.FixtureRequest, backend: LvmBackend) -> str:
     """What becomes of writes into the full pool."""
-    before = NO_SPACE_TIMEOUT.read_text()
     if request.param == "waited in vain":
         NO_SPACE_TIMEOUT.write_text("1")
     if request.param == "refused":
         lvm("lvchange", "-y", "--errorwhenfull", "y", "vg/vg-pool")
-    yield request.param
-    NO_SPACE_TIMEOUT.write_text(before)
+    return str(request.param)
 
 
 @contextmanager

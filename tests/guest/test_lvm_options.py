@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import LvmBackend, as_nobody, instead_of, lvm, nobody, volume_group, volumes
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, as_nobody, instead_of, lvm, nobody, volume_group, volumes
 from volumed.driver.errors import BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 from volumed.model.held_lock import holding
@@ -169,15 +169,35 @@ def test_a_command_that_hangs_by_sudo_cannot_be_killed_and_is_waited_for(sudo: L
     sudo.ready()
 
     def work() -> None:
-        driver = given(sudo, lvm_command_timeout=3.0).ready()
+        driver = given(sudo, lvm_command_timeout=6.0).ready()
         begun = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             driver.create(SOURCE)
-        assert time.monotonic() - begun > 8
+        assert time.monotonic() - begun > 13
         assert driver.has_volume(SOURCE)
 
-    with instead_of("lvcreate", 'trap "" TERM; sleep 8; exec /usr/sbin/lvcreate "$@"'):
+    with instead_of("lvcreate", 'trap "" TERM; sleep 13; exec /usr/sbin/lvcreate "$@"'):
         as_nobody(work, [DISK])
+
+
+@pytest.mark.part("sudo")
+def test_a_look_that_hangs_by_sudo_is_not_waited_for(sudo: LvmBackend) -> None:
+    """It changes nothing: whoever reports or keeps the exports goes on, and says what hangs."""
+    sudo.ready()
+    ended = sudo.folder / "ended"
+
+    def work() -> None:
+        driver = given(sudo, lvm_command_timeout=6.0).driver()
+        with pytest.raises(OutcomeUnknown, match="did not end within 6 s"):
+            driver.do_setup()
+        assert not ended.exists()
+
+    with instead_of("vgs", f'trap "" TERM; sleep 20; echo >{ended}'):
+        as_nobody(work, [DISK])
+        deadline = time.monotonic() + PATIENCE
+        while not ended.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 @pytest.mark.part("sudo")
@@ -194,7 +214,9 @@ def test_a_command_by_sudo_that_outlives_its_service_keeps_the_lock(sudo: LvmBac
 
     with instead_of("lvcreate", f'echo >{begun}; sleep 3; exec /usr/sbin/lvcreate "$@"'):
         service = nobody(work, [DISK])
+        deadline = time.monotonic() + PATIENCE
         while not begun.exists():
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(service, signal.SIGKILL)
         os.waitpid(service, 0)

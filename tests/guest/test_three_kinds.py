@@ -15,7 +15,7 @@ from tests.lab.daemon import Session
 from tests.lab.lvm_backend import lvm, volume_group, volumes
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 
-pytestmark = [pytest.mark.guest, pytest.mark.part("ceph"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.part("ceph"), pytest.mark.timeout(600)]
 
 #: Seconds for what takes a moment, on a slow machine that has a Ceph cluster in it.
 PATIENCE = 120.0
@@ -55,15 +55,15 @@ def lio_helper() -> Iterator[None]:
     SOCKET.parent.mkdir(parents=True, exist_ok=True)
     words = ["--socket", str(SOCKET), "--path", "/dev/beside/", "--load-modules"]
     with subprocess.Popen([sys.executable, "-m", "volumed_drivers.targets.lio.helper", *words]) as helper:
-        deadline = time.monotonic() + PATIENCE
-        while not SOCKET.is_socket():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
         try:
+            deadline = time.monotonic() + PATIENCE
+            while not SOCKET.is_socket():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
             yield
         finally:
             helper.kill()
-            SOCKET.unlink()
+            SOCKET.unlink(missing_ok=True)
 
 
 @pytest.fixture

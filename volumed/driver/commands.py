@@ -5,6 +5,7 @@ So when this process dies and the command lives on, whoever takes the work over 
 """
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 
 from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
 from volumed.model.held_lock import held_lock
+
+LOG = logging.getLogger(__name__)
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 2.0
@@ -41,11 +44,16 @@ class Completed:
 
 
 def run(
-    backend: str, command: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None
+    backend: str,
+    command: Sequence[str],
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    changes: bool = True,
 ) -> Completed:
     """Run ``command`` (the program first, never a shell) and wait for its end, at most ``timeout`` seconds.
 
-    Past that it gets SIGTERM, and SIGKILL ``GRACE`` seconds later, with all that it started in its session. Secrets
+    Past that it gets SIGTERM, and SIGKILL ``GRACE`` seconds later, with all that it started in its session. What cannot
+    be ended, as in the kernel or by sudo, is waited for if it ``changes`` anything, and otherwise left alone. Secrets
     belong into ``environment``, never into ``command``: whoever is on the node can read that.
 
     Raises ``BackendUnreachable`` when the program is not there, ``OutcomeUnknown`` when it had to be ended: it may
@@ -66,25 +74,29 @@ def run(
     try:
         output, complaint = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        _end(process)
+        _end(process, command[0], changes)
         reason = f"it did not end within {timeout:g} s and was ended"
         raise OutcomeUnknown(what=command[0], backend=backend, reason=reason) from None
     except BaseException:
-        _end(process)
+        _end(process, command[0], changes)
         raise
     return Completed(process.returncode, output.decode(errors="replace"), complaint.decode(errors="replace"))
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", name: str, waits: bool) -> None:
     """End the command and all of its session, and wait: the lock must not go while it lives."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=GRACE)
             break
-    else:
-        process.wait()  # in the kernel, where no signal is heard: the operation shows what it is blocked by
-    while not _signal(process.pid, signal.SIGKILL):  # what ignored SIGTERM while the command itself did not
+    # What ignored SIGTERM while the command itself did not goes now.
+    is_over = process.returncode is not None and _signal(process.pid, signal.SIGKILL)
+    if is_over or not waits:
+        return
+    LOG.warning("%s (process %d) cannot be ended, and is waited for: it may still change something", name, process.pid)
+    process.wait()
+    while not _signal(process.pid, signal.SIGKILL):
         time.sleep(PAUSE)
 
 

@@ -5,7 +5,6 @@ Puts the pieces together; knows nothing of status or RPC, and leaves LVM's words
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from volumed.driver.crash import crash_point
@@ -32,6 +31,7 @@ from volumed.driver.registry import Setup, load_target
 from volumed_drivers.lvm import managing
 from volumed_drivers.lvm.commands import Group, LogicalVolume, Lvm, Refused
 from volumed_drivers.lvm.governor import Governor
+from volumed_drivers.lvm.hands import unread
 from volumed_drivers.lvm.names import UNREADY, Names, meant, owner_of, parsed, told
 from volumed_drivers.lvm.options import OPTIONS, said_in_vain, unread_configuration
 from volumed_drivers.lvm.site import Site
@@ -81,7 +81,7 @@ class LvmDriver:
         for name in said_in_vain(options):
             reason = "lvm_helper_socket is set: volumed-lvm runs LVM's commands, and is told its own (--lvm-conf)"
             raise BackendInvalid(backend=self._setup.backend, what=name, reason=reason)
-        if options.lvm_helper_socket and options.lvm_conf_file and Path(options.lvm_conf_file).is_file():
+        if options.lvm_helper_socket and options.lvm_conf_file and unread(options.lvm_conf_file) is None:
             told = "[%s] %s is there, and volumed-lvm reads it only where its --lvm-conf says so"
             LOG.warning(told, self._setup.backend, options.lvm_conf_file)
         if options.iscsi_write_cache and not isinstance(self._target, TgtTarget):  # which says so itself

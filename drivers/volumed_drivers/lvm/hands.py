@@ -65,7 +65,10 @@ def unread(configuration: str) -> str | None:
     """Why LVM would not read the file of that path; None where it does."""
     if Path(configuration).name != CONFIGURATION:
         return f"LVM reads a file by the name of {CONFIGURATION} only"
-    return None if Path(configuration).is_file() else "there is no such file"
+    try:
+        return None if Path(configuration).is_file() else "there is no such file"
+    except PermissionError:  # of us; by sudo LVM is root's
+        return None
 
 
 class Own:
@@ -84,15 +87,11 @@ class Own:
         """The first command will tell."""
 
     def change(self, command: Sequence[str]) -> Completed:
-        environment = dict(self._environment())
-        if self._prefix:  # sudo(8) passes no environment on
-            words = [f"{name}={value}" for name, value in (environment | {"LC_ALL": "C"}).items()]
-            command = [*self._prefix, "env", *words, *command]
-        return run(self._backend, command, self._timeout, environment | {"PATH": PATH})
+        return self._run(command, changes=True)
 
     def report(self, group: str, fields: Sequence[str]) -> Completed:
         options = ["--reportformat", "json", "--units", "b", "--nosuffix", "-o", ",".join(fields)]
-        return self.change(["vgs", *options, group])
+        return self._run(["vgs", *options, group], changes=False)
 
     def open(self, group: str, name: str, writable: bool) -> int:
         return os.open(device_of(group, name), (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
@@ -105,6 +104,13 @@ class Own:
         upon = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders")
         found = [f"device {each.name}" for each in (upon.iterdir() if upon.is_dir() else ())]
         return ", ".join([*found, *_processes(number)]) or "by somebody"
+
+    def _run(self, command: Sequence[str], changes: bool) -> Completed:
+        environment = dict(self._environment())
+        if self._prefix:  # sudo(8) passes no environment on
+            words = [f"{name}={value}" for name, value in (environment | {"LC_ALL": "C"}).items()]
+            command = [*self._prefix, "env", *words, *command]
+        return run(self._backend, command, self._timeout, environment | {"PATH": PATH}, changes)
 
     def _environment(self) -> Iterator[tuple[str, str]]:
         """What LVM is told beside the words of a command."""

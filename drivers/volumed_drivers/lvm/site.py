@@ -84,10 +84,11 @@ class Site:
         raise AssertionError
 
     def is_left_active(self, part: str) -> bool:
-        """Whether the device of a part is there, and nothing stands on it."""
+        """Whether the device of a part is there, and nothing stands on it; what is read-only is an administrator's."""
         try:
             number = os.stat(mapper_of(self.lvm.group, part)).st_rdev
-            return not os.listdir(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/holders")
+            device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+            return not os.listdir(device / "holders") and (device / "ro").read_text().strip() == "0"
         except OSError:
             return False
 

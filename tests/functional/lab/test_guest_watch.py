@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ import pytest
 
 from tests.lab.guest import node_watch
 from volumed.model.credentials import new_credentials
+
+#: Seconds for the watch to see a program.
+PATIENCE = 30.0
 
 PLANTED = "tests/guest/planted_secrets.py"
 
@@ -32,6 +36,7 @@ FOUND = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.part("guest")
 def test_a_test_in_a_guest_that_has_a_password_where_none_may_be_fails(tmp_path: Path) -> None:
     told = tmp_path / "told.xml"
@@ -76,10 +81,12 @@ def test_the_watch_over_a_node_finds_the_secrets_that_its_daemon_noted(tmp_path:
     answers = [json.dumps({"method": method, "path": path, "status": 200, "content": secret}) for method, path in told]
     with watching(tmp_path, state) as watch:
         assert asked(watch, node_watch.PROCESSES) == []
-        with subprocess.Popen(["sh", "-c", "sleep 0.3; :", secret]) as program:
-            program.wait()
-        found = [f"cmdline of process {program.pid}"]
-        assert asked(watch, node_watch.PROCESSES) == found
+        with subprocess.Popen(["sh", "-c", "read _", secret], stdin=subprocess.PIPE) as program:
+            found = [f"cmdline of process {program.pid}"]
+            deadline = time.monotonic() + PATIENCE
+            while asked(watch, node_watch.PROCESSES) != found:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
         (tmp_path / "log").write_text(f"it said {secret}\n")
         (tmp_path / "answers").write_text("\n".join(answers) + "\n")
         (state / "left").write_text(f"{secret}2")

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.lab.test_lvm_node import PATIENCE, ROOT, URL, Node, node
+from tests.lab.guest.node import PATIENCE, ROOT, URL, Node
 from tests.lab.guest.rest import Rest
-
-__all__ = ["node"]
 
 pytestmark = [pytest.mark.part("guest"), pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -39,7 +37,7 @@ class Ward:
 
     def __init__(self, node: Node) -> None:
         self.machine = node.machine
-        self._rest = Rest(node.machine, URL)
+        self._rest = Rest(node.machine, URL, node.answers)
 
     def ask(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         answer = self._rest.ask(method, path, body)
@@ -132,7 +130,7 @@ def damaged(ward: Ward, opened: str, lost: str, forgotten: str) -> set[tuple[str
 
 @pytest.mark.parametrize("node", [("thin", "thick")], ids=["both"], indirect=True)
 def test_what_lies_beside_the_rows_is_found_and_repaired_and_nothing_else_is_touched(node: Node) -> None:
-    node.start()
+    service = node.start()
     ward = Ward(node)
     for kind in ("thin", "thick"):
         told = {"name": kind, "extra_specs": {"volume_backend_name": kind}}
@@ -169,3 +167,4 @@ def test_what_lies_beside_the_rows_is_found_and_repaired_and_nothing_else_is_tou
         assert time.monotonic() < deadline, (there - left, left - there)
         time.sleep(1)
     assert not ward.found()
+    node.end(service)

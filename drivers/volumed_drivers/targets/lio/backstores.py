@@ -145,7 +145,8 @@ class Backstores:
             tree.write(backstore.folder / "wwn/vpd_unit_serial", serial)
         if tree.read(backstore.folder / "attrib/max_unmap_block_desc_count") not in ("", "0"):
             attributes = backstore.folder / "attrib"
-            if int(tree.read(attributes / "max_write_same_len") or LONGEST_DISCARD) < LONGEST_DISCARD:
+            longest = 0 if backstore.is_file else int(tree.read(attributes / "max_write_same_len") or LONGEST_DISCARD)
+            if 0 < longest < LONGEST_DISCARD:
                 tree.write(attributes / "max_write_same_len", str(LONGEST_DISCARD))
             for attribute in ("emulate_tpu", "emulate_tpws"):
                 tree.ensure(attributes / attribute, "1", new)
