@@ -14,9 +14,9 @@ _VALIDATED: Final = b"overwrite validated"
 
 
 def of_new_images(connection: Connection, link: Link) -> dict[str, Any]:
-    """Arguments of ``RBD.create``: the wanted features (``rbd_default_features``) that the OSDs have.
+    """Arguments of ``RBD.create``: the features that the pool or the configuration wants, and the OSDs have.
 
-    None while nothing was made in the pool: then librbd asks itself. Raises as rados does.
+    None while nothing was made in the pool: then librbd asks itself. Raises as rados and rbd do.
     """
     if link.features is None:
         _ask(connection, link)
@@ -28,10 +28,12 @@ def _ask(connection: Connection, link: Link) -> None:
     known = _answer(connection, lambda: link.ioctx.execute("rbd_directory", "rbd", "get_all_features", b"")[1])
     if known is None:
         return
-    if _answer(connection, lambda: link.ioctx.read("rbd_info")) == _VALIDATED:  # in a namespace librbd goes on asking
+    # In a namespace, and where the data go to another pool, librbd goes on asking.
+    is_validated = _answer(connection, lambda: link.ioctx.read("rbd_info")) == _VALIDATED
+    if is_validated and not _wanted(connection, link, "rbd_default_data_pool"):
         link.cluster.conf_set("rbd_validate_pool", "false")
-    wanted = connection.modules.rbd.RBD().features_from_string(link.cluster.conf_get("rbd_default_features"))
-    link.features = wanted & struct.unpack("<Q", known)[0]
+    wanted = _wanted(connection, link, "rbd_default_features")
+    link.features = connection.modules.rbd.RBD().features_from_string(wanted) & struct.unpack("<Q", known)[0]
 
 
 def _answer(connection: Connection, ask: Callable[[], bytes]) -> bytes | None:
@@ -40,3 +42,11 @@ def _answer(connection: Connection, ask: Callable[[], bytes]) -> bytes | None:
         return ask()
     except connection.modules.rados.ObjectNotFound:
         return None
+
+
+def _wanted(connection: Connection, link: Link, option: str) -> str:
+    """The pool's own value of the option, else the configuration's."""
+    try:
+        return str(connection.modules.rbd.RBD().config_get(link.ioctx, option))
+    except KeyError:
+        return str(link.cluster.conf_get(option))

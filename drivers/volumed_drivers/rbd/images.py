@@ -161,21 +161,22 @@ class Images:
         By the name alone it is not: a service of another node may have made the volume in this pool since. Raises
         ``BackendInvalid`` when the image is one that neither of them made.
         """
-        image_id = self.headers.id_of(volume_name(volume_id))
-        is_ours = image_id is None or intent.has_made(image_id)
+        name = volume_name(volume_id)
+        image_id = self.headers.id_of(name) or self.headers.listed_id(name)
+        is_ours = image_id is not None and intent.has_made(image_id)
         if is_ours:
             crash_point("rbd.discard.before")
-            self.remove(volume_name(volume_id))
+            self.remove(name)
             crash_point("rbd.discard.after")
         source = self.headers.find(intent.image) if intent.image else None
         if source is not None:
             self.remove_snapshot_of(source, intent.snapshot)
-        if not is_ours and not self._is_anothers(volume_id, image_id):
+        if image_id is not None and not is_ours and not self._is_anothers(volume_id, image_id):
             self.register.forget_intent(volume_id)
             raise self.foreign(volume_id)
 
-    def _is_anothers(self, volume_id: str, image_id: str | None) -> bool:
-        found = None if image_id is None else self.headers.read(image_id)
+    def _is_anothers(self, volume_id: str, image_id: str) -> bool:
+        found = self.headers.read(image_id)
         return found is not None and self.marker.is_anothers(found.metadata, volume_id)
 
     def remove(self, name: str) -> None:
@@ -231,7 +232,8 @@ class Images:
             if check is not None:
                 check()
         except BaseException:
-            self.register.forget_intent(volume_id)
+            if is_first:  # or an earlier attempt has left something
+                self.register.forget_intent(volume_id)
             raise
         if not is_first:
             intent = intent if known is None else intent.after(known)
@@ -253,6 +255,7 @@ class Images:
             return image_id
         if found is not None and (known is None or self.marker.is_anothers(found.metadata, volume_id)):
             if known is not None and not self.marker.is_counted(found.metadata):
+                self.discard(volume_id, known)
                 self.register.forget_intent(volume_id)  # of a service of ours it stays: the delete here knows by it
             raise self.foreign(volume_id)
         if known is not None:

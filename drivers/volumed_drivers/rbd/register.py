@@ -115,6 +115,11 @@ class Register:
         (self._together.remove_later if is_made else self._together.remove_soon)(_MAKING + volume_id)
         crash_point("rbd.forget.after")
 
+    def end_intent(self, volume_id: str) -> None:
+        """Forget it, and wait for that; none is fine."""
+        if self.intent(volume_id) is not None:
+            self._remove("rbd.forget", _MAKING + volume_id)
+
     def intents(self) -> Iterator[str]:
         """Ids of volumes that are being made, or were left half-made."""
         for key, _ in self._entries(_MAKING):
@@ -184,8 +189,19 @@ class Register:
 
     def _change(self, point: str, key: str, value: bytes | None, is_new: bool = False) -> None:
         crash_point(f"{point}.before")
-        self._together.change(key, value, is_new)
+        while not self._changed(key, value, is_new):
+            pass
         crash_point(f"{point}.after")
+
+    def _changed(self, key: str, value: bytes | None, is_new: bool) -> bool:
+        """Whether it is; not where the write was refused for the part of somebody else, who comes with it no more."""
+        try:
+            self._together.change(key, value, is_new)
+        except self._connection.modules.rados.Error as error:
+            if is_new or not errors.is_not_as_compared(error):
+                raise
+            return False
+        return True
 
     def _write(self, change: Change) -> None:
         ioctx, rados = self._connection.ioctx, self._connection.modules.rados

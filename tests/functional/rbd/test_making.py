@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.functional.rbd.drivers import at, killed, pool_of, set_up
+from tests.functional.rbd.test_faults import access_of
 from volumed.driver.errors import BackendInvalid, BackendNotFound
 from volumed.driver.interface import Leftover, SnapshotRef, VolumeRef, unwatched
 
@@ -174,6 +175,88 @@ def test_many_at_once_with_some_that_were_begun_before_are_all_made_and_nothing_
     assert entries(again, pool) == []
 
 
+def test_many_that_were_all_begun_before_are_made_beside_attaches(backend: Any, driver: Any, pool: Any) -> None:
+    """A write that is refused for one's part in it is made again for the others'."""
+    volumes = [VolumeRef(str(number), 1, "pool") for number in range(40)]
+    for volume in volumes:
+        with at("rbd.intend.after", killed), pytest.raises(KeyboardInterrupt):
+            driver.create(volume)
+    again = set_up(backend)
+
+    def make(volume: VolumeRef) -> None:
+        again.create(volume)
+        again.ensure_export(volume, [access_of(volume.id)])
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(make, volumes))
+    assert {left.id for left in again.audit() if left.kind == "export"} == {volume.id for volume in volumes}
+    assert entries(again, pool) == []
+
+
+def test_what_a_first_attempt_took_is_removed_by_the_delete_after_a_repeat_that_was_refused(
+    backend: Any, driver: Any, pool: Any
+) -> None:
+    """The snapshot that it cloned from: a repeat that finds the source wanting forgets nothing of it."""
+    import rbd
+
+    driver.create(SOURCE)
+    with at("rbd.clone.before", killed), pytest.raises(KeyboardInterrupt):
+        driver.create_from_volume(VOLUME, SOURCE, unwatched)
+    again = set_up(backend)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+
+        def wanting(*_: object) -> None:
+            raise BackendNotFound(what="volume source", backend="rbd")
+
+        monkeypatch.setattr(type(again._images), "needed", wanting)
+        with pytest.raises(BackendNotFound):
+            again.create_from_volume(VOLUME, SOURCE, unwatched)
+    again.delete(VOLUME)
+    with rbd.Image(pool, "volume-source", read_only=True) as image:
+        assert not list(image.list_snaps())
+    assert entries(again, pool) == []
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_a_strangers_image_that_is_half_in_the_trash_is_left_alone_too(
+    driver: Any, pool: Any, killed_before: bool
+) -> None:
+    from tests.lab.ceph import interrupted
+
+    make_strangers(pool)
+    theirs = interrupted.id_of(pool, NAME)
+    pool.remove_object(f"rbd_id.{NAME}")
+    before = {found.key for found in pool.list_objects() if theirs in found.key}
+    for call in (driver.create, driver.delete):
+        if killed_before:
+            with at("rbd.intend.after", killed), pytest.raises(KeyboardInterrupt):
+                driver.create(VOLUME)
+        if killed_before or call == driver.create:
+            with pytest.raises(BackendInvalid, match="somebody else made it"):
+                call(VOLUME)
+        else:
+            assert call(VOLUME) is None
+        assert {found.key for found in pool.list_objects() if theirs in found.key} == before
+
+
+def test_a_volume_that_is_given_back_is_not_taken_for_half_made(backend: Any, driver: Any, pool: Any) -> None:
+    """Though its entry is there still, since its create was killed just at the end."""
+    import rbd
+
+    with at("rbd.forget.before", killed), pytest.raises(KeyboardInterrupt):
+        driver.create(VOLUME)
+    again = set_up(backend)
+    with at("rbd.unmark.after", killed), pytest.raises(KeyboardInterrupt):
+        again.unmanage(VOLUME)
+    for _ in range(2):
+        last = set_up(backend)
+        assert not last.audit()
+        last.remove_leftover(Leftover("temporary", VOLUME.id, f"{backend.pool}/{NAME}", "made in part"))
+        assert len(rbd.RBD().list(pool)) == 1
+        last.unmanage(VOLUME)
+    assert rbd.RBD().list(pool) == [f"unmanaged-{NAME}"]
+
+
 def test_an_entry_of_a_build_that_named_no_client_is_still_understood(backend: Any, driver: Any) -> None:
     with at("rbd.mark.before", killed), pytest.raises(KeyboardInterrupt):
         driver.create(VOLUME)
@@ -183,14 +266,16 @@ def test_an_entry_of_a_build_that_named_no_client_is_still_understood(backend: A
     assert again.has_volume(VOLUME)
 
 
-@pytest.mark.parametrize("wanted", ["", "layering,exclusive-lock"])
-def test_images_have_the_features_that_librbd_gives_them_by_itself(backend: Any, pool: Any, wanted: str) -> None:
+@pytest.mark.parametrize("wanted_by", ["nobody", "configuration", "pool"])
+def test_images_have_the_features_that_librbd_gives_them_by_itself(backend: Any, pool: Any, wanted_by: str) -> None:
     import rbd
 
-    configuration = Path(backend.client.configuration)
-    before = configuration.read_text()
-    if wanted:
+    configuration, wanted = Path(backend.client.configuration), "layering,exclusive-lock"
+    if wanted_by == "configuration":
+        before = configuration.read_text()
         configuration.write_text(f"{before}\n[client]\nrbd_default_features = {wanted}\n")
+    if wanted_by == "pool":
+        rbd.RBD().pool_metadata_set(pool, "conf_rbd_default_features", wanted)
     driver = set_up(backend)
     names = [NAME, "volume-w", "volume-x"]
     for name in names:
@@ -202,7 +287,7 @@ def test_images_have_the_features_that_librbd_gives_them_by_itself(backend: Any,
         with rbd.Image(pool, name, read_only=True) as image:
             found.append(image.features())
     assert len(set(found)) == 1, found
-    assert not wanted or found[0] == rbd.RBD_FEATURE_LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK
+    assert wanted_by == "nobody" or found[0] == rbd.RBD_FEATURE_LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK
 
 
 def test_a_pool_is_validated_by_the_first_create_and_then_believed_by_the_connection(driver: Any, pool: Any) -> None:
@@ -212,3 +297,14 @@ def test_a_pool_is_validated_by_the_first_create_and_then_believed_by_the_connec
     assert pool.read("rbd_info") == b"overwrite validated"
     driver.create(SOURCE)
     assert cluster.conf_get("rbd_validate_pool") == "false"
+
+
+def test_a_pool_for_the_data_is_validated_by_each_create(backend: Any, pool: Any) -> None:
+    """It is not the images' own."""
+    import rbd
+
+    set_up(backend).create(VOLUME)
+    rbd.RBD().pool_metadata_set(pool, "conf_rbd_default_data_pool", backend.client.pool)
+    driver = set_up(backend)
+    driver.create(SOURCE)
+    assert driver._connection.link.cluster.conf_get("rbd_validate_pool") == "true"
