@@ -1,5 +1,7 @@
 """All of the drivers' suite runs thin over LIO each time; of the other pairs a sample, and all in the full product."""
 
+from pathlib import Path
+
 import pytest
 
 #: Seconds for one test of the whole: a copy of a thick volume is killed at each of its many steps.
@@ -23,3 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_sampled and item.name not in SAMPLE:
             item.add_marker(pytest.mark.full)
             item.add_marker(pytest.mark.timeout(WHOLE))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the state of a service is that is the user nobody."""
+    for path in (tmp_path, *list(tmp_path.parents)[:3]):
+        path.chmod(0o777)
+    return tmp_path

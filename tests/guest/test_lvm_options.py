@@ -42,14 +42,6 @@ def group() -> Iterator[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the service's state is, and nobody may write."""
-    for path in (tmp_path, *list(tmp_path.parents)[:3]):
-        path.chmod(0o777)
-    return tmp_path
-
-
-@pytest.fixture
 def backend(group: str, folder: Path) -> Iterator[LvmBackend]:
     yield LvmBackend(folder, group, "fake", Local(), options={"lvm_type": "thin", "volume_clear_size": 64})
     if volumes(group):
