@@ -107,4 +107,5 @@ def test_what_may(tmp_path: Path, target: Path, secret: str, slow: int) -> None:
 
 def test_file(secret: str) -> None:
     """The last of the module, when files are looked at."""
-    Path("/run/left").write_text(secret)
+    for path in (Path("/run/left"), Path("/etc/left")):
+        path.write_text(secret)

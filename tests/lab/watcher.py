@@ -195,8 +195,9 @@ def _said_by(pid: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _open_to_all(folder: Path, since: float) -> Iterator[Path]:
-    """Whoever may not list a folder can still know what is in it."""
+    """Whoever may not list a folder can still know what is in it. Other file systems in it are left alone."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        device = os.stat(folder).st_dev
         for entry in entries:
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
@@ -204,7 +205,7 @@ def _open_to_all(folder: Path, since: float) -> Iterator[Path]:
                 if is_readable and status.st_ctime >= since and status.st_size <= LARGEST:
                     yield Path(entry.path)
                 is_entered = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_IXOTH
-                if is_entered and not entry.name.endswith(FIGURES):
+                if is_entered and status.st_dev == device and not entry.name.endswith(FIGURES):
                     yield from _open_to_all(Path(entry.path), since)
 
 

@@ -32,7 +32,7 @@ FOUND = {
     "attribute": "file /sys/kernel/config/target/iscsi/iqn.2026-01.test:planted/tpgt_1/auth/password, "
     "which everybody may read",
     "of_a_forked_process": f"Captured stdout call of {PLANTED}::test_of_a_forked_process",
-    "file": "file /run/left, which everybody may read",
+    "file": "file /run/left, which everybody may read', 'file /run/written/etc/left, which everybody may read",
 }
 
 

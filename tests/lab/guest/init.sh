@@ -16,7 +16,8 @@ mkdir -p dev/pts dev/shm
 mount -t devpts pts dev/pts
 mount -t tmpfs shm dev/shm
 mount -t tmpfs run run
-mkdir -p run/lock run/guest
+mkdir -p run/lock run/guest run/written
+mount --bind /run/upper run/written
 mount -t hostfs guest run/guest -o "$guest_folder"
 mkdir -p lib/modules
 ln -sfn "$guest_modules/lib/modules/$(uname -r)" "lib/modules/$(uname -r)"

@@ -6,7 +6,6 @@ everybody may read: of the kernel's targets before the teardown of each test, of
 tests. The test during which a password was found has failed.
 """
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from tests.lab.watcher import Sampler, Words, noted, of_known_shape, read_what_e
 #: Where the passwords are noted, in the guest's memory.
 NOTES = Path("/run/noted-secrets")
 
-#: Where the kernel has its targets, and where files of a node's programs may be.
+#: Where the kernel has its targets.
 TARGETS = Path("/sys/kernel/config/target")
-PLACES = [Path(place) for place in ("/run", "/etc", "/dev/shm", "/var/log", "/var/target")]
 
-#: How the folder of pytest's temporary files begins, which may be there before.
-OWN = "pytest-of-"
+#: What the guest has in memory: the last is all that it has written over the host's files (``init.sh``). The host's own
+#: are not looked at: they are others', and each that is read keeps a descriptor of the guest's process on the host.
+PLACES = [Path(place) for place in ("/run", "/dev/shm", "/run/written")]
 
 
 class SessionWatch:
@@ -34,7 +33,6 @@ class SessionWatch:
         self._words = Words()
         self._told: set[str] = set()
         self._since = time.time()
-        self._others = {path for path in _temporary() if not path.name.startswith(OWN)}
 
     def begin(self) -> None:
         """Before the tests are imported: they have passwords of their own."""
@@ -47,8 +45,8 @@ class SessionWatch:
         read_what_everybody_may(self._words, TARGETS)
 
     def look_at_machine(self) -> None:
-        """While the module's processes are there. The host's temporary files, which a guest sees, are not its own."""
-        for place in (*PLACES, *(path for path in _temporary() if path not in self._others)):
+        """While the module's processes are there."""
+        for place in PLACES:
             read_what_everybody_may(self._words, place, self._since)
 
     def judged(self, report: pytest.TestReport) -> pytest.TestReport:
@@ -61,10 +59,6 @@ class SessionWatch:
             report.longrepr = "\n".join([f"secrets are in {found}", *filter(None, [report.longreprtext])])
             report.outcome = "failed"
         return report
-
-
-def _temporary() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).iterdir())
 
 
 def _read_errors(words: Words) -> None:
