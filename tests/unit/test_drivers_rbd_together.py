@@ -56,7 +56,7 @@ def until_next_has(slow: Slow, number: int) -> None:
 def test_what_comes_while_a_change_is_under_way_is_one_change(slow: Slow) -> None:
     threads = start(lambda: slow.together.change("b", b"2"), lambda: slow.together.change("c", b"3"))
     until_next_has(slow, 2)
-    slow.together.remove_soon("a")
+    slow.together.remove_later("a")
     slow.go.set()
     for thread in threads:
         thread.join(30)
@@ -64,8 +64,8 @@ def test_what_comes_while_a_change_is_under_way_is_one_change(slow: Slow) -> Non
 
 
 def test_what_nobody_waits_for_is_made_all_the_same(slow: Slow) -> None:
-    slow.together.remove_soon("a")
-    slow.together.remove_soon("b")
+    slow.together.remove_later("a")
+    slow.together.remove_later("b")
     assert len(slow.made) == 1
     slow.go.set()
     deadline = time.monotonic() + 30
@@ -73,7 +73,7 @@ def test_what_nobody_waits_for_is_made_all_the_same(slow: Slow) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     assert slow.made[1] == ({"a": None, "b": None}, False)
-    slow.together.remove_soon("c")
+    slow.together.remove_later("c")
     assert slow.made[2] == ({"c": None}, False)
 
 
@@ -93,7 +93,7 @@ def test_a_failure_is_everybodys_whose_entry_was_in_it_and_the_next_change_is_a_
     for thread in threads:
         thread.join(30)
     assert heard == [slow.error] * 2
-    slow.together.remove_soon("of which nobody hears")
+    slow.together.remove_later("of which nobody hears")
     slow.error = None
     slow.together.change("d", b"4")
     assert slow.made[-1] == ({"d": b"4"}, True)
@@ -113,20 +113,6 @@ def test_what_is_left_for_later_goes_with_an_announced_change_or_when_none_is_an
     assert slow.made[2:] == [({"c": None}, False)]
     slow.together.remove_later("d")
     assert slow.made[3:] == [({"d": None}, False)]
-
-
-def test_what_hurries_waits_for_no_announced_change(slow: Slow) -> None:
-    with slow.together.more_to_come():
-        slow.together.remove_later("a")
-        slow.together.remove_soon("b")
-        slow.go.set()
-        deadline = time.monotonic() + 30
-        while len(slow.made) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        assert slow.made[1:] == [({"a": None, "b": None}, False)]
-        slow.together.remove_soon("c")
-        assert slow.made[2:] == [({"c": None}, False)]
 
 
 def test_what_is_to_be_new_is_told_of_the_change_that_it_is_in_only(slow: Slow) -> None:

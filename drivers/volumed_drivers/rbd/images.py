@@ -215,7 +215,7 @@ class Images:
             if image_id is None:
                 raise BackendNotFound(what=f"volume {volume_id}", backend=self.connection.backend)
             self.set_mark(volume_id, image_id)
-            self.register.forget_intent(volume_id, is_made=True)
+            self.register.forget_made(volume_id)
 
     def _begun(self, volume_id: str, intent: Intent, check: Callable[[], object] | None) -> Intent | None:
         """As the register has it from now on; None where the volume is complete.
@@ -251,7 +251,7 @@ class Images:
         found = self.headers.read(image_id)
         if found is not None and self.marker.is_whole(found.metadata, volume_id):
             if known is not None:
-                self.register.forget_intent(volume_id)
+                self.register.forget_made(volume_id)
             return image_id
         if found is not None and (known is None or self.marker.is_anothers(found.metadata, volume_id)):
             if known is not None and not self.marker.is_counted(found.metadata):

@@ -94,7 +94,8 @@ class Managing:
             former = {"name": f"unmanaged-{final}", "size": found.size}
             self.images.register.note_former(volume_id, former)
         if found is not None and former is not None:
-            self.images.register.end_intent(volume_id)  # or what is given back would be taken for half-made
+            if self.images.register.intent(volume_id) is not None:  # it would be taken for half-made
+                self.images.register.forget_intent(volume_id)
             self._give(found, final, former)
         if former is not None:
             self.images.register.forget_former(volume_id)

@@ -109,16 +109,15 @@ class Register:
         """Around what makes a volume: its entry is forgotten with the next one's where there is one."""
         return self._together.more_to_come()
 
-    def forget_intent(self, volume_id: str, is_made: bool = False) -> None:
+    def forget_made(self, volume_id: str) -> None:
         """Nobody waits for it: the entry of a complete volume does no harm, and its delete forgets it again."""
         crash_point("rbd.forget.before")
-        (self._together.remove_later if is_made else self._together.remove_soon)(_MAKING + volume_id)
+        self._together.remove_later(_MAKING + volume_id)
         crash_point("rbd.forget.after")
 
-    def end_intent(self, volume_id: str) -> None:
-        """Forget it, and wait for that; none is fine."""
-        if self.intent(volume_id) is not None:
-            self._remove("rbd.forget", _MAKING + volume_id)
+    def forget_intent(self, volume_id: str) -> None:
+        """None is fine."""
+        self._remove("rbd.forget", _MAKING + volume_id)
 
     def intents(self) -> Iterator[str]:
         """Ids of volumes that are being made, or were left half-made."""

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 class Change:
     """``entries``: values by key; None takes the key away. Nothing of it is made unless every key of ``new`` is absent.
 
-    Nobody waits for those of ``unheard``, or hears of a failure; they wait for announced changes unless it ``hurries``.
+    Nobody waits for those of ``unheard``, or hears of a failure.
     """
 
     entries: dict[str, bytes | None] = field(default_factory=dict)
     new: set[str] = field(default_factory=set)
     unheard: set[str] = field(default_factory=set)
-    hurries: bool = False
     is_over: bool = False
     error: BaseException | None = None
 
@@ -49,13 +48,8 @@ class Together:
         if ours.error is not None:
             raise ours.error
 
-    def remove_soon(self, key: str) -> None:
-        """With the next change if one is under way, else now; nobody waits for it or hears of a failure."""
-        self._add(key, None).hurries = True
-        self._make_what_nobody_waits_for()
-
     def remove_later(self, key: str) -> None:
-        """The same, but where changes are announced with the next one."""
+        """With the next change if one is under way or announced, else now; nobody waits, or hears of a failure."""
         self._add(key, None)
         self._make_what_nobody_waits_for()
 
@@ -90,7 +84,7 @@ class Together:
 
     def _is_due(self) -> bool:
         ours = self._next
-        return bool(ours.entries) and not ours.waits and (ours.hurries or not self._to_come)
+        return bool(ours.entries) and not ours.waits and not self._to_come
 
     def _make(self, ours: Change) -> None:
         with self._guard:

@@ -239,6 +239,18 @@ def test_a_strangers_image_that_is_half_in_the_trash_is_left_alone_too(
         assert {found.key for found in pool.list_objects() if theirs in found.key} == before
 
 
+def test_a_delete_ends_when_the_entry_is_gone_for_everybody(backend: Any, driver: Any) -> None:
+    """A request that nobody waits for is lost when its connection ends before it is carried out."""
+    observer = set_up(backend)
+    for _ in range(10):
+        with at("rbd.forget.before", killed), pytest.raises(KeyboardInterrupt):
+            driver.create(VOLUME)
+        assert list(observer._register.intents()) == [VOLUME.id]
+        driver.delete(VOLUME)
+        assert list(observer._register.intents()) == []
+        driver.purge(VOLUME, unwatched)
+
+
 def test_a_volume_that_is_given_back_is_not_taken_for_half_made(backend: Any, driver: Any, pool: Any) -> None:
     """Though its entry is there still, since its create was killed just at the end."""
     import rbd
