@@ -16,7 +16,7 @@ import pytest
 
 import volumed_drivers.lvm.thick
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import FIRST, LvmBackend, instead_of, lvm, volume_group, volumes
+from tests.lab.lvm_backend import FIRST, LvmBackend, empty, instead_of, lvm, volume_group, volumes
 from volumed.driver.conformance.kills import kill_at, passages
 from volumed.driver.errors import (
     BackendBusy,
@@ -77,8 +77,7 @@ def thin(group: str, tmp_path: Path) -> Iterator[LvmBackend]:
 
 
 def clear(group: str) -> None:
-    if volumes(group):
-        lvm("lvremove", "-y", "-f", group)
+    empty(group)
     for tag in lvm("vgs", "--noheadings", "-o", "vg_tags", group).strip().split(","):
         lvm("vgchange", "--deltag", tag, group)
 

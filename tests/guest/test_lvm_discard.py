@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.compute_host import ComputeHost, compute_host
 from tests.lab.libiscsi import NamedIscsi
-from tests.lab.lvm_backend import LvmBackend, lvm, volume_group, volumes
+from tests.lab.lvm_backend import LvmBackend, empty, lvm, volume_group
 from volumed.driver.interface import Access, SnapshotRef, VolumeRef, unwatched
 from volumed.model.credentials import new_credentials
 from volumed_drivers.lvm.driver import LvmDriver
@@ -50,8 +50,7 @@ def made(group: str, tmp_path: Path) -> Iterator[Callable[[str], LvmDriver]]:
         return driver
 
     yield make
-    if volumes(group):
-        lvm("lvremove", "-y", "-f", group)
+    empty(group)
 
 
 @contextmanager

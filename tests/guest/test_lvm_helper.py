@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import PATIENCE, LvmBackend, as_nobody, helper, instead_of, lvm, volume_group, volumes
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, as_nobody, empty, helper, instead_of, volume_group
 from volumed.driver.errors import BackendBusy, BackendError, BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 from volumed.model.held_lock import holding
@@ -46,8 +46,7 @@ def kind() -> str:
 def backend(group: str, folder: Path, kind: str) -> Iterator[LvmBackend]:
     options = {"lvm_type": kind, "lvm_helper_socket": str(folder / "lvm.sock"), "volume_clear_size": 64}
     yield LvmBackend(folder, group, "fake", Local(), options=options)
-    if volumes(group):
-        lvm("lvremove", "-y", "-f", group)
+    empty(group)
 
 
 @pytest.mark.parametrize("kind", ["thin", "thick"])

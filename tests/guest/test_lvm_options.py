@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import PATIENCE, LvmBackend, as_nobody, instead_of, lvm, nobody, volume_group, volumes
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, as_nobody, empty, instead_of, nobody, volume_group, volumes
 from volumed.driver.errors import BackendInvalid, BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
 from volumed.model.held_lock import holding
@@ -44,8 +44,7 @@ def group() -> Iterator[str]:
 @pytest.fixture
 def backend(group: str, folder: Path) -> Iterator[LvmBackend]:
     yield LvmBackend(folder, group, "fake", Local(), options={"lvm_type": "thin", "volume_clear_size": 64})
-    if volumes(group):
-        lvm("lvremove", "-y", "-f", group)
+    empty(group)
 
 
 def given(backend: LvmBackend, **options: Any) -> LvmBackend:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.data_paths import Local
-from tests.lab.lvm_backend import PATIENCE, LvmBackend, instead_of, lvm, volume_group, volumes
+from tests.lab.lvm_backend import PATIENCE, LvmBackend, empty, instead_of, lvm, volume_group
 from volumed.driver.commands import GRACE
 from volumed.driver.errors import BackendUnreachable, OutcomeUnknown
 from volumed.driver.interface import SnapshotRef, VolumeRef, unwatched
@@ -41,8 +41,7 @@ def group() -> Iterator[str]:
 def backend(group: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LvmBackend]:
     options = {"lvm_type": request.param, "volume_clear_size": 64}
     yield LvmBackend(tmp_path, group, "fake", Local(), options=options)
-    if volumes(group):
-        lvm("lvremove", "-y", "-f", group)
+    empty(group)
 
 
 def links() -> set[str]:

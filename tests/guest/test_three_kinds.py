@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.ceph.group import group_of
 from tests.lab.daemon import Session
-from tests.lab.lvm_backend import lvm, volume_group, volumes
+from tests.lab.lvm_backend import empty, volume_group, volumes
 from tests.lab.nursery import ForkedDaemon, forked_daemon
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.part("ceph"), pytest.mark.timeout(600)]
@@ -75,8 +75,7 @@ def service() -> Iterator[ForkedDaemon]:
         told = CONFIGURATION.format(group=group) + group_of(cluster.make_pool("volumes"), "ceph")
         with forked_daemon(told) as daemon:
             yield daemon
-        if volumes(group):
-            lvm("lvremove", "-y", "-f", group)
+        empty(group)
 
 
 def wait_until_clean(rest: Session) -> None:

@@ -56,6 +56,12 @@ def volumes(group: str) -> set[str]:
     return set(lvm("lvs", "--noheadings", "-o", "lv_name", group).split())
 
 
+def empty(group: str) -> None:
+    """Remove every logical volume of the group."""
+    if volumes(group):
+        lvm("lvremove", "-y", "-f", group)
+
+
 @contextmanager
 def instead_of(command: str, script: str) -> Iterator[None]:
     """Within, ``command`` is that shell script; ``$0`` is its path, and the real one is in /usr/sbin."""

@@ -1,11 +1,14 @@
 """Asks a ``volumed up`` for volumes and judges what becomes of them; a program of its own, because a guest is slow.
 
     python node_client.py URL lifecycle|begin|settle|finish BACKEND...
+    python node_client.py URL relay
 
 ``lifecycle``: every kind of request on each backend, one after another, while the clock is set back. ``begin``: many
 requests at once, and none is waited for. ``settle``: hosts are let in to what they are attached to. ``finish``: all
-that was begun ends as asked, hosts are let in, what is there goes, and the doctor finds nothing. Each answer is noted,
-a JSON object a line, in the file that ``VOLUMED_TEST_ANSWERS`` names, if it names one. Imports nothing of ours.
+that was begun ends as asked, hosts are let in, what is there goes, and the doctor finds nothing. ``relay``: each line
+of its input, a JSON object ``{"method", "path", "body"}``, is asked and answered by one, ``{"status", "body"}``, whose
+status is 0 where nobody answers (``tests.lab.guest.rest`` is the other end). Each answer is noted, a JSON line each,
+in the file that ``VOLUMED_TEST_ANSWERS`` names, if it names one. Imports nothing of ours.
 """
 
 import json
@@ -41,7 +44,8 @@ class Client:
     def __init__(self, url: str) -> None:
         self._url = f"{url}/v3"
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def answer(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        """Status and content; they are noted."""
         headers = {
             "X-Auth-Token": "admin:admin",
             "OpenStack-API-Version": "volume 3.66",
@@ -50,13 +54,21 @@ class Client:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.loads(self._noted(method, path, answer.status, answer.read().decode()) or "null")
+            with urllib.request.urlopen(request, timeout=60) as found:
+                status, content = found.status, found.read().decode()
         except urllib.error.HTTPError as error:
-            said = self._noted(method, path, error.code, error.read().decode())
-            if error.code == 404:
-                return None
-            raise SystemExit(f"{method} {path}: {error.code} {said}") from error
+            status, content = error.code, error.read().decode()
+        _note(method, path, status, content)
+        return status, content
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """What is answered; None where there is no such thing."""
+        status, content = self.answer(method, path, body)
+        if status == 404:
+            return None
+        if status >= 400:
+            raise SystemExit(f"{method} {path}: {status} {content}")
+        return json.loads(content or "null")
 
     def add_type(self, backend: str) -> None:
         told = {"name": backend, "extra_specs": {"volume_backend_name": backend}}
@@ -103,16 +115,16 @@ class Client:
                 raise SystemExit(f"the doctor finds {told}")
             time.sleep(0.5)
 
-    def _noted(self, method: str, path: str, status: int, content: str) -> str:
-        if ANSWERS in os.environ:
-            told = {"method": method, "path": path, "status": status, "content": content}
-            with open(os.environ[ANSWERS], "a") as notes:
-                notes.write(json.dumps(told) + "\n")
-        return content
-
     def _status(self, path: str) -> str:
         answer = self.ask("GET", path)
         return "gone" if answer is None else str(next(iter(answer.values()))["status"])
+
+
+def _note(method: str, path: str, status: int, content: str) -> None:
+    if ANSWERS in os.environ:
+        told = {"method": method, "path": path, "status": status, "content": content}
+        with open(os.environ[ANSWERS], "a") as notes:
+            notes.write(json.dumps(told) + "\n")
 
 
 def initiator_of(volume: str) -> str:
@@ -202,6 +214,16 @@ def remove_all(client: Client) -> None:
     client.wait_until_clean()
 
 
+def relay(client: Client) -> None:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            status, content = client.answer(asked["method"], asked["path"], asked["body"])
+        except urllib.error.URLError as error:
+            status, content = 0, json.dumps(str(error))
+        print(json.dumps({"status": status, "body": json.loads(content or "null")}), flush=True)
+
+
 if __name__ == "__main__":
-    steps = {"lifecycle": lifecycle, "begin": begin, "settle": settle, "finish": finish}
+    steps = {"lifecycle": lifecycle, "begin": begin, "settle": settle, "finish": finish, "relay": relay}
     steps[sys.argv[2]](Client(sys.argv[1]), *sys.argv[3:])
